@@ -1,0 +1,97 @@
+/**
+ * Called by the addon for each request: makes the exchange, runs the adapter in the exchange's own
+ * async resource, and owns what happens when the application fails.
+ */
+import { errorCodeOf } from './errors.ts'
+import { Exchange, Phase, notifyExchange } from './exchange.ts'
+import { EventKind } from './native.ts'
+
+import type { Dispatch, Notify } from './native.ts'
+import type { Adapter, Host } from './protocol.ts'
+
+/** The function the addon calls once per request. */
+export function createDispatch(adapter: Adapter, host: Host): Dispatch {
+  const run = (exchange: Exchange): void => {
+    let result: unknown
+    try {
+      result = adapter.handle(exchange)
+      // A handler that answered synchronously needs no promise at all.
+      if (!isThenable(result)) {
+        adapter.finished(exchange, result)
+        return
+      }
+    } catch (error) {
+      failExchange(exchange, error)
+      return
+    }
+    result.then(
+      (value) => {
+        try {
+          adapter.finished(exchange, value)
+        } catch (error) {
+          failExchange(exchange, error)
+        }
+      },
+      (error: unknown) => failExchange(exchange, error),
+    )
+  }
+  return (id, meta, target, head) => {
+    const exchange = new Exchange(id, meta, target, head, host)
+    exchange.runInAsyncScope(run, undefined, exchange)
+    if (exchange.isOpen) exchange.keep()
+  }
+}
+
+/** The function the addon calls for every other event. */
+export function createNotify(onClosed: () => void): Notify {
+  return (id, kind, detail) => {
+    if (kind === EventKind.closed) onClosed()
+    else notifyExchange(id, kind, detail)
+  }
+}
+
+/**
+ * The application failed: 500 with nothing of the error while no head was sent, a cut connection
+ * after that. An error that only says that the client has gone is no fault of the application.
+ */
+export function failExchange(exchange: Exchange, error: unknown): void {
+  if (exchange.abortError !== undefined && isConsequenceOf(error, exchange)) {
+    exchange.host.log.debug('the application ended after its request was aborted', error)
+    return
+  }
+  exchange.host.log.error(`unhandled error in the application (${exchange.target})`, error)
+  refuse(exchange)
+}
+
+/** The application returned without an answer, or with one half sent: the same answer as a failure, and a line that says so. */
+export function failUnanswered(exchange: Exchange, what: string): void {
+  if (!exchange.isOpen) return
+  exchange.host.log.error(`${what} (${exchange.target})`)
+  refuse(exchange)
+}
+
+function refuse(exchange: Exchange): void {
+  try {
+    if (exchange.phase === Phase.open) {
+      exchange.respond(500, 'content-type:text/plain; charset=utf-8\n', 1, 'Internal Server Error')
+    } else if (exchange.phase === Phase.started) {
+      exchange.reset()
+    }
+  } catch (fault) {
+    // The peer left in this very moment; anything else is ours and must be seen.
+    if (errorCodeOf(fault) !== 'ERR_CLIENT_DISCONNECTED') exchange.host.log.error('the error answer failed', fault)
+  }
+}
+
+/** Abort reasons travel through frameworks as they are, as `AbortError`, or as somebody's cause. */
+function isConsequenceOf(error: unknown, exchange: Exchange): boolean {
+  for (let current = error, depth = 0; current instanceof Error && depth < 4; current = current.cause, depth++) {
+    if (current === exchange.abortError || current.name === 'AbortError') return true
+    if (errorCodeOf(current) === 'ERR_CLIENT_DISCONNECTED') return true
+  }
+  return false
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

@@ -1,0 +1,83 @@
+/**
+ * Every error gneiss can raise: one table of stable codes, one documented entry each.
+ * A leaf: imports nothing. A code is never reused for another meaning.
+ */
+
+/** Whose fault an error is. */
+export type Fault = 'application' | 'configuration' | 'peer' | 'server'
+
+/** One row of the table. */
+export interface CodeEntry {
+  /** Whose fault it is. */
+  readonly fault: Fault
+  /** Exit code of the command line when this error ends it (supervision table); 1 unless named. */
+  readonly exit: number
+  /** What it means, for the docs page. */
+  readonly meaning: string
+}
+
+/** The table. `docs/errors.md` is printed from it. */
+export const ERROR_CODES = {
+  ERR_APP: { fault: 'application', exit: 4, meaning: 'The application could not be loaded, or what was exported is no application.' },
+  ERR_APP_INTERFACE: { fault: 'configuration', exit: 4, meaning: 'The interface asked for is unknown, or not available in this version.' },
+  ERR_BIND: { fault: 'configuration', exit: 5, meaning: 'An address could not be bound.' },
+  ERR_BODY_LENGTH: { fault: 'application', exit: 1, meaning: 'The body does not have the length that content-length promised.' },
+  ERR_BODY_MALFORMED: { fault: 'peer', exit: 1, meaning: 'The request body is not well framed; the request was ended.' },
+  ERR_BODY_TIMEOUT: { fault: 'peer', exit: 1, meaning: 'The request body came too slowly; the request was ended.' },
+  ERR_BODY_TOO_LARGE: { fault: 'peer', exit: 1, meaning: 'The request body is larger than maxBody; the request was ended.' },
+  ERR_BODY_TYPE: { fault: 'application', exit: 1, meaning: 'A body is neither a string nor bytes.' },
+  ERR_BODY_USED: { fault: 'application', exit: 1, meaning: 'The request body was read before.' },
+  ERR_CLIENT_DISCONNECTED: { fault: 'peer', exit: 1, meaning: 'The client has gone; nothing more can be sent or received.' },
+  ERR_CONFIG: { fault: 'configuration', exit: 2, meaning: 'The configuration file could not be read or does not export a configuration.' },
+  ERR_HEADER_FORBIDDEN: { fault: 'application', exit: 1, meaning: 'The server owns this header field; the application may not set it.' },
+  ERR_HEADER_NAME: { fault: 'application', exit: 1, meaning: 'A header name is not a token (RFC 9110 section 5.1).' },
+  ERR_HEADER_VALUE: { fault: 'application', exit: 1, meaning: 'A header value holds CR, LF, NUL, another control, or a character above U+00FF.' },
+  ERR_LIFESPAN_STARTUP: { fault: 'application', exit: 3, meaning: 'The application failed to start (lifespan startup or __rsgi_init__).' },
+  ERR_LIFESPAN_SHUTDOWN: { fault: 'application', exit: 1, meaning: 'The application failed to shut down cleanly.' },
+  ERR_MESSAGE: { fault: 'application', exit: 1, meaning: 'An ASGI message is unknown, malformed, or out of order.' },
+  ERR_NATIVE: { fault: 'server', exit: 1, meaning: 'The native addon could not be loaded, or it reported an internal fault.' },
+  ERR_OPTION: { fault: 'configuration', exit: 2, meaning: 'An option is unknown or its value is not allowed.' },
+  ERR_REQUEST_TIMEOUT: { fault: 'application', exit: 1, meaning: 'The application did not answer within requestTimeout.' },
+  ERR_RESPONSE: { fault: 'application', exit: 1, meaning: 'What the application returned is not a response.' },
+  ERR_RESPONSE_ALREADY_SENT: { fault: 'application', exit: 1, meaning: 'The request was answered before.' },
+  ERR_RESPONSE_TIMEOUT: { fault: 'application', exit: 1, meaning: 'The application left an open response silent for responseIdleTimeout.' },
+  ERR_SERVER_CLOSED: { fault: 'server', exit: 1, meaning: 'The server was closed and its deadline passed.' },
+  ERR_STATUS: { fault: 'application', exit: 1, meaning: 'A response status is not an integer from 200 to 999.' },
+} as const
+
+/** A stable error code. */
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** An error of gneiss: `code` is stable, `fault` says whose it is, `cause` is kept. */
+export class GneissError extends Error {
+  /** Stable code from the table in `docs/errors.md`. */
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'GneissError'
+    this.code = code
+  }
+
+  /** Whose fault it is. */
+  get fault(): Fault {
+    return ERROR_CODES[this.code].fault
+  }
+
+  /** Exit code of the command line for this error. */
+  get exitCode(): number {
+    return ERROR_CODES[this.code].exit
+  }
+}
+
+/** A `TypeError` that carries one of our codes: what an application sees for a bad header, status or body. */
+export function typeErrorOf(code: ErrorCode, message: string): TypeError & { code: ErrorCode } {
+  return Object.assign(new TypeError(message), { code })
+}
+
+/** The code of any error that has one. */
+export function errorCodeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  const code = (error as { code?: unknown }).code
+  return typeof code === 'string' ? code : undefined
+}

@@ -1,0 +1,66 @@
+/** The server's own log: one line per record on stderr. A leaf. */
+
+/** Levels, most severe first. */
+export const LOG_LEVELS = ['critical', 'error', 'warn', 'info', 'debug'] as const
+
+/** One of `LOG_LEVELS`. */
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Writes records at or above its level. */
+export interface Logger {
+  readonly level: LogLevel
+  critical(message: string, error?: unknown): void
+  error(message: string, error?: unknown): void
+  warn(message: string, error?: unknown): void
+  info(message: string, error?: unknown): void
+  debug(message: string, error?: unknown): void
+}
+
+/** Control bytes of anything a peer or an application named are escaped, so that a log line stays one line. */
+export function escapeControls(text: string): string {
+  let out = ''
+  for (const char of text) {
+    const code = char.charCodeAt(0)
+    const isControl = code < 0x20 || (code >= 0x7f && code < 0xa0)
+    out += isControl ? `\\x${code.toString(16).padStart(2, '0')}` : char
+  }
+  return out
+}
+
+/** Creates a logger. `write` receives whole lines; the default is stderr. */
+export function createLogger(level: LogLevel, write: (line: string) => void = writeToStderr): Logger {
+  const limit = LOG_LEVELS.indexOf(level)
+  const at =
+    (name: LogLevel) =>
+    (message: string, error?: unknown): void => {
+      if (LOG_LEVELS.indexOf(name) > limit) return
+      write(`[${new Date().toISOString()}] [${process.pid}] [${name}] ${escapeControls(message)}${detailOf(error)}\n`)
+    }
+  return { level, critical: at('critical'), error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') }
+}
+
+function writeToStderr(line: string): void {
+  process.stderr.write(line)
+}
+
+/** Stack and causes, indented so that a reader sees where the next record begins. */
+function detailOf(error: unknown): string {
+  if (error === undefined) return ''
+  const lines: string[] = []
+  let current: unknown = error
+  for (let depth = 0; depth < 8 && current !== undefined && current !== null; depth++) {
+    const text = describe(current)
+    lines.push(...(depth === 0 ? text : `caused by: ${text}`).split('\n'))
+    current = current instanceof Error ? current.cause : undefined
+  }
+  return `\n${lines.map((line) => `    ${escapeControls(line)}`).join('\n')}`
+}
+
+/** An application may throw anything, also things whose `toString` throws. */
+function describe(value: unknown): string {
+  try {
+    return value instanceof Error ? (value.stack ?? `${value.name}: ${value.message}`) : String(value)
+  } catch {
+    return 'a value that cannot be shown'
+  }
+}

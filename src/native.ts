@@ -1,0 +1,224 @@
+/**
+ * The only importer of the addon. Types what crosses the border and explains a failed load.
+ *
+ * Only ids and bytes cross: an exchange is a number below 2^53 (24 bits slot, 24 bits generation,
+ * 5 bits owner), a head is one string, a body is a string or bytes.
+ */
+import { createRequire } from 'node:module'
+
+import { GneissError } from './errors.ts'
+
+/** Bit layout of `meta`, the second argument of a dispatch. */
+export const Meta = {
+  /** Low 6 bits: index into `METHODS`; 0 means that `@method` in the head names it. */
+  methodMask: 0x3f,
+  /** Bits 6-7: 0 is HTTP/1.0, 1 is HTTP/1.1, 2 is HTTP/2. */
+  versionShift: 6,
+  versionMask: 0x3,
+  /** The scheme is https. */
+  secure: 0x100,
+  /** The request has a body (it may still be empty when chunked). */
+  hasBody: 0x200,
+  /** The whole body has arrived: one `takeBody` returns all of it. */
+  bodyComplete: 0x400,
+  /** The connection may serve another request. */
+  keepAlive: 0x800,
+  /** The peer asks for an upgrade. */
+  upgrade: 0x1000,
+  /** The peer waits for 100 (Continue). */
+  expect: 0x2000,
+} as const
+
+/** Method names by the code in `meta`; mirrored by the addon and compared by a spec. */
+export const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'] as const
+
+/** What a notification says: the second argument of `Notify`. */
+export const EventKind = {
+  /** Request body bytes, or its end, can be taken. */
+  chunk: 1,
+  /** The response buffer has room again. */
+  drain: 2,
+  /** The answer was handed to the kernel; sent only if `Flag.done` was asked for. */
+  done: 3,
+  /** The exchange is over without an answer of the application; detail is an `AbortReason`. */
+  abort: 4,
+  /** A server has nothing left; the id is the server's, not an exchange's. */
+  closed: 5,
+} as const
+
+/** Why an exchange was aborted: the third argument of `Notify`. */
+export const AbortReason = {
+  /** The peer closed or reset the connection. */
+  peerGone: 1,
+  /** No response head within requestTimeout; 504 was sent. */
+  requestTimeout: 2,
+  /** The request body came too slowly; 408 was sent if no head was. */
+  bodyTimeout: 3,
+  /** The request body is larger than maxBody; 413 was sent if no head was. */
+  bodyTooLarge: 4,
+  /** The request body is not well framed; 400 was sent if no head was. */
+  bodyMalformed: 5,
+  /** The response was open and silent for responseIdleTimeout. */
+  responseIdle: 6,
+  /** The peer did not read for writeTimeout. */
+  writeStalled: 7,
+  /** The server was closed and its deadline passed. */
+  serverClosed: 8,
+  /** A fault inside the addon ended the exchange; 500 was sent if no head was. */
+  internal: 9,
+} as const
+
+/** Flags of `respond`, `start`, `chunk` and `end`. */
+export const Flag = {
+  /** Send a `done` event when the answer was handed to the kernel. */
+  done: 1,
+  /** `chunk`: this is the last one. */
+  last: 2,
+} as const
+
+/** Results of `chunk`. */
+export const ChunkResult = {
+  /** There is room for more. */
+  room: 0,
+  /** The peer is slower than the application; a `drain` event follows. */
+  full: 1,
+  /** The exchange is over; nothing was sent. */
+  gone: 2,
+} as const
+
+/** Numeric results of `takeBody`; anything else is the bytes. */
+export const BodyResult = {
+  /** Nothing now; a `chunk` event follows. */
+  pending: 0,
+  /** The body has ended and everything was taken. */
+  end: 1,
+  /** The exchange is over. */
+  gone: 2,
+} as const
+
+/**
+ * Called once per request, on the JS thread.
+ *
+ * `head` is Latin-1: `\n@peer:HOST PORT\n@local:HOST PORT`, then `\n@method:NAME` for a method
+ * without a code and `\n@target:RAW` for an absolute-form target, then `\nname:value` for each
+ * field (names in lower case, values trimmed, order and duplicates kept), and a last `\n`. A name
+ * cannot begin with `@`, so `indexOf('\n' + name + ':')` is unambiguous. The address of a Unix
+ * socket is `unix:PATH` without a port. `target` is in origin-form (or `*`).
+ */
+export type Dispatch = (id: number, meta: number, target: string, head: string) => void
+
+/** Called for every other event of an exchange or server, on the JS thread. */
+export type Notify = (id: number, kind: number, detail: number) => void
+
+/** One address to listen on. Exactly one of `host`, `path` and `fd` is set. */
+export interface NativeBind {
+  /** Name or literal address; with `port`. */
+  host?: string
+  /** TCP port, 0 for any free one. */
+  port?: number
+  /** Path of a Unix socket. */
+  path?: string
+  /** Listening socket inherited from the parent. */
+  fd?: number
+}
+
+/** A finished, valid server configuration. Sizes are bytes, times milliseconds, 0 turns a deadline off. */
+export interface NativeConfig {
+  bind: NativeBind[]
+  backlog: number
+  limitRequestHead: number
+  limitRequestLine: number
+  limitRequestFieldSize: number
+  limitRequestFields: number
+  limitTrailers: number
+  limitTrailerFields: number
+  maxBody: number
+  streamBuffer: number
+  bodyReadAhead: number
+  workerConnections: number
+  firstByteTimeout: number
+  headTimeout: number
+  bodyIdleTimeout: number
+  /** Bytes a second after 10 s of body; 0 is off. */
+  bodyMinRate: number
+  requestTimeout: number
+  responseIdleTimeout: number
+  writeTimeout: number
+  keepAlive: number
+  keepAliveMaxAge: number
+  allowHalfOpen: boolean
+  /** Value of the `server` response field; empty for none. */
+  serverHeader: string
+  /** Value of the `runtimeMode` option; `thread` is refused until that driver exists. */
+  runtimeMode: string
+}
+
+/** Where a server listens. */
+export interface NativeAddress {
+  /** Literal IP address, or the path of a Unix socket. */
+  host: string
+  /** TCP port; 0 for a Unix socket. */
+  port: number
+  /** `IPv4`, `IPv6` or `unix`. */
+  family: string
+}
+
+/** The addon. Hot calls are raw Node-API functions; cold ones are generated (`binding.d.cts`). */
+export interface Native {
+  /** Binds and starts a server. Throws `ERR_BIND` (message names the address) or `ERR_OPTION`. Returns the server's number. */
+  listen(config: NativeConfig, dispatch: Dispatch, notify: Notify): number
+  /** Where the server listens. */
+  addresses(server: number): NativeAddress[]
+  /** Keeps the process alive for the server's listeners. */
+  refServer(server: number): void
+  /** Lets the process end although the server listens. */
+  unrefServer(server: number): void
+  /**
+   * Stops accepting, closes idle connections, drains the rest, cuts what is left after `timeout`
+   * milliseconds. A `closed` notification follows, in a later turn of the loop, when nothing of the server is left.
+   */
+  closeServer(server: number, timeout: number): void
+  /** For `process.on('exit')`: closes listeners, writes once what is waiting, without blocking. */
+  flushAtExit(): void
+  /** Gauges and totals of a server, camelCase, flat. */
+  stats(server: number): Record<string, number | string>
+  /** Crate version, method names: compared by a spec so that the two sides cannot drift. */
+  about(): { version: string; methods: string[]; debug: boolean }
+
+  /**
+   * Answers in one call. `headers` is `name:value\n` repeated, `count` the number of fields; strings
+   * are read as UTF-8 and transcoded to Latin-1. `body` is a string (sent as UTF-8) or bytes.
+   * Returns false for a stale id. Throws a TypeError with code (`ERR_HEADER_*`, `ERR_STATUS`,
+   * `ERR_BODY_LENGTH`, `ERR_BODY_TYPE`) before anything is written.
+   */
+  respond(id: number, status: number, headers: string, count: number, body: string | Uint8Array | undefined, flags: number): boolean
+  /** Begins a streamed answer; framing is the server's. Same errors and result as `respond`. */
+  start(id: number, status: number, headers: string, count: number, flags: number): boolean
+  /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`. Throws `ERR_BODY_LENGTH` past content-length. */
+  chunk(id: number, data: string | Uint8Array, flags: number): number
+  /** Ends a streamed answer. Fewer bytes than content-length cut the connection. False for a stale id. */
+  end(id: number, flags: number): boolean
+  /** Cuts the exchange: the client never sees a complete answer. False for a stale id. No abort event follows. */
+  reset(id: number): boolean
+  /** Body bytes that are here (all of them), or a `BodyResult`. The first call lets a waiting peer continue (100). */
+  takeBody(id: number): Uint8Array | number
+  /** Gives the exchange `milliseconds` more from now before its request or response deadline; 0 turns it off. False for a stale id. */
+  extend(id: number, milliseconds: number): boolean
+}
+
+function load(): Native {
+  const require = createRequire(import.meta.url)
+  try {
+    return require('./binding.cjs') as Native
+  } catch (cause) {
+    throw new GneissError(
+      'ERR_NATIVE',
+      `The native addon of gneiss could not be loaded on ${process.platform}-${process.arch} (Node ${process.version}). ` +
+        'Reinstall with optional dependencies enabled, or in a checkout run `npm run build`.',
+      { cause },
+    )
+  }
+}
+
+/** The addon of this isolate. */
+export const native: Native = load()
