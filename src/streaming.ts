@@ -1,0 +1,289 @@
+/**
+ * Everything that moves a body: a source of pieces into an answer, a request body out to a reader.
+ *
+ * Each direction moves one piece at a time and waits while the other side is slower. A source is
+ * closed exactly once: at its end, when it fails, when a piece is refused, or at once when the client goes.
+ */
+import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
+
+import type { Exchange } from './exchange.ts'
+
+/** What an answer's body is made of: text is sent as UTF-8. */
+export type BodyPiece = string | Uint8Array
+
+/** How a source is pumped. */
+export interface PumpOptions {
+  /** Turns what the source yields into a piece, or throws. Default: strings and any bytes pass, the rest is `ERR_BODY_TYPE`. */
+  readonly toBytes?: (value: unknown) => BodyPiece
+}
+
+/**
+ * Sends what `source` yields as the body of a started answer, and ends the answer with it. While the
+ * client is slower than the source, the source is not asked. When the exchange is aborted, `return()`
+ * of the iterator is called once and at once, also while a `next()` is pending.
+ *
+ * Fulfilled when the answer is complete or the client has gone. Rejects with what the source threw (or
+ * with the error of a refused piece) after the exchange was cut: the caller logs it.
+ * A source that never ends also never ends for HEAD, 204 and 304, which send no body: close it instead.
+ */
+export function pumpIterable(
+  exchange: Exchange,
+  source: AsyncIterable<unknown> | Iterable<unknown>,
+  options: PumpOptions = {},
+): Promise<void> {
+  return pump(exchange, () => sourceOfIterable(source), options.toBytes ?? toPiece)
+}
+
+/**
+ * `pumpIterable` for a `ReadableStream`. When the exchange is aborted, the stream is cancelled once,
+ * with the abort error as its reason. The stream's lock is released at the end, whatever it was.
+ */
+export function pumpReadableStream(
+  exchange: Exchange,
+  stream: ReadableStream<unknown>,
+  options: PumpOptions = {},
+): Promise<void> {
+  return pump(exchange, () => sourceOfStream(stream), options.toBytes ?? toPiece)
+}
+
+/** The request body as a byte stream. It pulls; cancelling it only stops reading. Errors with the abort error. */
+export function requestStream(exchange: Exchange): ReadableStream<Uint8Array> {
+  return new ReadableStream(
+    {
+      type: 'bytes',
+      start(controller: ReadableByteStreamController) {
+        exchange.onAbort((error) => {
+          if (!exchange.bodyEnded) controller.error(error)
+        })
+      },
+      async pull(controller: ReadableByteStreamController) {
+        const piece = await nextPiece(exchange)
+        if (piece !== null) controller.enqueue(piece)
+        if (!exchange.bodyEnded) return
+        controller.close()
+        // A reader with its own buffer waits until that buffer is given back. The types know no such reader.
+        const waiting = controller.byobRequest as unknown as ReadableStreamBYOBRequest | null
+        waiting?.respond(0)
+      },
+    },
+    // Nothing is taken before somebody reads, so that back-pressure reaches the client.
+    { highWaterMark: 0 },
+  ) as ReadableStream<Uint8Array>
+}
+
+/** The request body piece by piece, as it arrives. `next()` rejects with the abort error. */
+export function requestChunks(exchange: Exchange): AsyncIterableIterator<Uint8Array> {
+  let isDone = false
+  const finish = (): IteratorResult<Uint8Array> => {
+    isDone = true
+    return { done: true, value: undefined }
+  }
+  return {
+    async next() {
+      if (isDone) return finish()
+      const piece = await nextPiece(exchange)
+      return piece === null ? finish() : { done: false, value: piece }
+    },
+    return: () => Promise.resolve(finish()),
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+/** The rest of the request body in one array. Rejects with the abort error; waits for nothing that is already here. */
+export function readAll(exchange: Exchange): Promise<Uint8Array> {
+  try {
+    const first = takePiece(exchange)
+    if (first === null) return Promise.resolve(new Uint8Array(0))
+    if (first !== undefined && exchange.bodyEnded) return Promise.resolve(first)
+    return collect(exchange, first)
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
+/** What an iterator and a stream reader have in common. */
+interface PieceSource {
+  next(): PromiseLike<IteratorResult<unknown>> | IteratorResult<unknown>
+  /** Ends the source early. Called at most once, and never after its own end. */
+  cancel(reason: unknown): unknown
+  /** Called at most once, after everything else. */
+  release(): void
+}
+
+function sourceOfIterable(source: AsyncIterable<unknown> | Iterable<unknown>): PieceSource {
+  if (Symbol.asyncIterator in source) {
+    const iterator = source[Symbol.asyncIterator]()
+    return { next: () => iterator.next(), cancel: () => iterator.return?.(), release: ignore }
+  }
+  const iterator = source[Symbol.iterator]()
+  return {
+    next() {
+      const step = iterator.next()
+      // As `for await` does: a synchronous source may yield promises.
+      if (step.done === true || !isThenable(step.value)) return step
+      return step.value.then((value) => ({ done: false, value }))
+    },
+    cancel: () => iterator.return?.(),
+    release: ignore,
+  }
+}
+
+function sourceOfStream(stream: ReadableStream<unknown>): PieceSource {
+  const reader = stream.getReader()
+  return {
+    next: () => reader.read() as Promise<IteratorResult<unknown>>,
+    cancel: (reason) => reader.cancel(reason),
+    release: () => reader.releaseLock(),
+  }
+}
+
+function pump(exchange: Exchange, open: () => PieceSource, toBytes: (value: unknown) => BodyPiece): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let source: PieceSource
+    try {
+      source = open()
+    } catch (error) {
+      exchange.reset()
+      reject(error)
+      return
+    }
+    let isOpen = true
+    const release = (): void => {
+      isOpen = false
+      source.release()
+    }
+    const cancel = (reason: unknown): void => {
+      if (!isOpen) return
+      isOpen = false
+      cancelSource(exchange, source, reason)
+    }
+    exchange.onAbort((error) => {
+      cancel(error)
+      // The source may be stuck in its own wait for ever; nobody else has to wait for it.
+      resolve()
+    })
+    if (!exchange.isOpen) {
+      cancel(goneError())
+      resolve()
+      return
+    }
+
+    const run = async (): Promise<void> => {
+      for (;;) {
+        let step: IteratorResult<unknown>
+        try {
+          const next = source.next()
+          step = isThenable(next) ? await next : next
+        } catch (error) {
+          // What a cancelled source throws is the consequence of the cancelling.
+          if (!isOpen) return
+          release()
+          exchange.reset()
+          throw error
+        }
+        if (!isOpen) return
+        if (step.done === true) {
+          release()
+          endQuietly(exchange)
+          return
+        }
+        try {
+          const piece = toBytes(step.value)
+          const room = piece.length === 0 ? undefined : exchange.write(piece)
+          if (room !== undefined) await room
+        } catch (error) {
+          const hasFailed = isOpen && errorCodeOf(error) !== 'ERR_CLIENT_DISCONNECTED'
+          cancel(error)
+          if (!hasFailed) return
+          exchange.reset()
+          throw error
+        }
+        if (!exchange.isOpen) {
+          // Cut from elsewhere while the source was waiting for room.
+          cancel(goneError())
+          return
+        }
+      }
+    }
+    run().then(resolve, reject)
+  })
+}
+
+/** A source that fails while it is cancelled cannot harm the answer any more, but its owner should know. */
+function cancelSource(exchange: Exchange, source: PieceSource, reason: unknown): void {
+  const report = (error: unknown): void => {
+    const isConsequence = error === reason || (error instanceof Error && error.name === 'AbortError')
+    exchange.host.log[isConsequence ? 'debug' : 'error']('a response source failed while it was closed', error)
+  }
+  try {
+    const closing = source.cancel(reason)
+    if (isThenable(closing)) closing.then(ignore, report)
+  } catch (error) {
+    report(error)
+  }
+  source.release()
+}
+
+/** The client may have left in the moment of the end; that is no failure of the source. */
+function endQuietly(exchange: Exchange): void {
+  if (!exchange.isOpen) return
+  try {
+    exchange.end()
+  } catch (error) {
+    if (errorCodeOf(error) !== 'ERR_CLIENT_DISCONNECTED') throw error
+  }
+}
+
+/** `takeBody`, but a body that was answered over is an error: half a body must not look like a whole one. */
+function takePiece(exchange: Exchange): Uint8Array | undefined | null {
+  const piece = exchange.takeBody()
+  if (piece === null && !exchange.bodyEnded) {
+    throw new GneissError('ERR_RESPONSE_ALREADY_SENT', 'The request was answered before its body was read.')
+  }
+  return piece
+}
+
+/** The next piece, or null after the last one. */
+async function nextPiece(exchange: Exchange): Promise<Uint8Array | null> {
+  for (;;) {
+    const piece = takePiece(exchange)
+    if (piece !== undefined) return piece
+    await exchange.bodyReady()
+  }
+}
+
+async function collect(exchange: Exchange, first: Uint8Array | undefined): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = first === undefined ? [] : [first]
+  let length = first === undefined ? 0 : first.length
+  for (let piece = await nextPiece(exchange); piece !== null; piece = await nextPiece(exchange)) {
+    pieces.push(piece)
+    length += piece.length
+  }
+  if (pieces.length === 1) return pieces[0] as Uint8Array
+  const whole = new Uint8Array(length)
+  let offset = 0
+  for (const piece of pieces) {
+    whole.set(piece, offset)
+    offset += piece.length
+  }
+  return whole
+}
+
+function toPiece(value: unknown): BodyPiece {
+  if (typeof value === 'string' || value instanceof Uint8Array) return value
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  if (value instanceof ArrayBuffer) return new Uint8Array(value)
+  throw typeErrorOf('ERR_BODY_TYPE', `A piece of a body must be a string or bytes, not ${typeof value}.`)
+}
+
+function goneError(): GneissError {
+  return new GneissError('ERR_CLIENT_DISCONNECTED', 'The response was cut.')
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+function ignore(): void {}
