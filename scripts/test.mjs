@@ -1,0 +1,102 @@
+/**
+ * `npm test`: installs, builds and runs every test; ends with `N passed, N failed`.
+ *
+ * - `--full` (`npm run test:nodes`) runs the whole suite on every Node release, not only the smoke;
+ * - `--long` (`npm run test:long`) gives the tests of size and endurance their full measure;
+ * - `--node MAJOR=PATH` names a Node binary instead of installing one; may be repeated;
+ * - `--totals FILE` writes the sum as JSON.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+import { ROOT, run } from './command.mjs'
+import { NODES, nodeBinary } from './nodes.mjs'
+import { Totals, asCheck } from './totals.mjs'
+
+/** The smoke is a promise of seconds; one that hangs must not take the run with it. */
+const SMOKE_MILLISECONDS = 60_000
+
+const { values } = parseArgs({
+  options: {
+    full: { type: 'boolean', default: false },
+    long: { type: 'boolean', default: false },
+    node: { type: 'string', multiple: true, default: [] },
+    totals: { type: 'string' },
+  },
+})
+const named = new Map(values.node.map((entry) => /** @type {[string, string]} */ (entry.split('=', 2))))
+
+const totals = new Totals()
+await totals.add('setup', async () => asCheck((await run(process.execPath, ['scripts/setup.mjs'])).code))
+if (totals.failed === 0) {
+  await totals.add('cargo test', cargoTest)
+  await totals.add(`specs on Node ${process.versions.node}`, () => vitest(process.execPath, []))
+  for (const [major, version] of Object.entries(NODES)) {
+    const where = named.get(major) ?? version
+    await totals.add(`${values.full ? 'specs' : 'smoke'} on Node ${where}`, async () => {
+      const binary = named.get(major) ?? (await nodeBinary(version))
+      return values.full ? vitest(binary, []) : vitest(binary, ['__test__/smoke'], SMOKE_MILLISECONDS)
+    })
+  }
+}
+totals.finish(values.totals)
+
+/** The crates' own tests, on the development profile: it has the checks that the release leaves out. */
+async function cargoTest() {
+  const { code, output } = await run('cargo', ['test', '--workspace', '--locked', '--no-fail-fast'], { collect: true })
+  const counts = { passed: 0, failed: 0 }
+  for (const line of output.split('\n')) {
+    const found = /^test result: \w+\. (\d+) passed; (\d+) failed;/.exec(line)
+    counts.passed += Number(found?.[1] ?? 0)
+    counts.failed += Number(found?.[2] ?? 0)
+  }
+  return withExit(counts, code)
+}
+
+/**
+ * @param {string} node The binary that runs the specs, and the servers that they start.
+ * @param {readonly string[]} filters
+ * @param {number} [timeout]
+ */
+async function vitest(node, filters, timeout) {
+  const folder = mkdtempSync(join(tmpdir(), 'gneiss-test-'))
+  const report = join(folder, 'report.json')
+  try {
+    const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...filters]
+    const { code } = await run(node, [join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), ...args], {
+      env: {
+        // What a spec starts by name is this release as well.
+        PATH: `${dirname(node)}${delimiter}${process.env.PATH ?? ''}`,
+        ...(values.long ? { TEST_SCALE: 'full' } : {}),
+      },
+      ...(timeout === undefined ? {} : { timeout }),
+    })
+    return withExit(readReport(report), code)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/**
+ * A file that could not be loaded has no tests to count: it is one failure.
+ * @param {string} file
+ */
+function readReport(file) {
+  const report = JSON.parse(readFileSync(file, 'utf8'))
+  const broken = report.testResults.filter(
+    (/** @type {{ status: string, assertionResults: unknown[] }} */ { status, assertionResults }) =>
+      status === 'failed' && assertionResults.length === 0,
+  )
+  return { passed: report.numPassedTests, failed: report.numFailedTests + broken.length }
+}
+
+/**
+ * A program that ends with an error although it counted no failure has failed in another way.
+ * @param {{ passed: number, failed: number }} counts
+ * @param {number} code
+ */
+function withExit({ passed, failed }, code) {
+  return { passed, failed: code !== 0 && failed === 0 ? 1 : failed }
+}
