@@ -38,7 +38,7 @@ export function createDispatch(adapter: Adapter, host: Host): Dispatch {
   return (id, meta, target, head) => {
     const exchange = new Exchange(id, meta, target, head, host)
     exchange.runInAsyncScope(run, undefined, exchange)
-    if (exchange.isOpen) exchange.keep()
+    exchange.keep()
   }
 }
 
@@ -55,11 +55,11 @@ export function createNotify(onClosed: () => void): Notify {
  * after that. An error that only says that the client has gone is no fault of the application.
  */
 export function failExchange(exchange: Exchange, error: unknown): void {
-  if (exchange.abortError !== undefined && isConsequenceOf(error, exchange)) {
+  if (isConsequenceOf(error, exchange)) {
     exchange.host.log.debug('the application ended after its request was aborted', error)
-    return
+  } else {
+    exchange.host.log.error(`unhandled error in the application (${exchange.target})`, error)
   }
-  exchange.host.log.error(`unhandled error in the application (${exchange.target})`, error)
   refuse(exchange)
 }
 
@@ -83,11 +83,15 @@ function refuse(exchange: Exchange): void {
   }
 }
 
-/** Abort reasons travel through frameworks as they are, as `AbortError`, or as somebody's cause. */
+/**
+ * Abort reasons travel through frameworks as they are, as `AbortError`, or as somebody's cause. A send
+ * may find the client gone before the event that tells why.
+ */
 function isConsequenceOf(error: unknown, exchange: Exchange): boolean {
+  const reason = exchange.abortError
   for (let current = error, depth = 0; current instanceof Error && depth < 4; current = current.cause, depth++) {
-    if (current === exchange.abortError || current.name === 'AbortError') return true
     if (errorCodeOf(current) === 'ERR_CLIENT_DISCONNECTED') return true
+    if (reason !== undefined && (current === reason || current.name === 'AbortError')) return true
   }
   return false
 }

@@ -138,7 +138,9 @@ export class Exchange extends AsyncResource {
     if (this.phase !== Phase.started) throw this.#sendError()
     const flags = this.#done === undefined ? 0 : Flag.done
     const sent =
-      data === undefined ? native.end(this.id, flags) : native.chunk(this.id, data, flags | Flag.last) !== ChunkResult.gone
+      data === undefined
+        ? native.end(this.id, flags)
+        : native.chunk(this.id, data, flags | Flag.last) !== ChunkResult.gone
     if (!sent) throw this.#stale()
     this.#answered()
   }
@@ -209,9 +211,10 @@ export class Exchange extends AsyncResource {
     return this.isOpen && native.extend(this.id, Math.round(seconds * 1000))
   }
 
-  /** Called by `dispatch` when the handler has returned and the exchange lives on. */
+  /** Called by `dispatch` when the handler has returned: an exchange that is open, or waits to be done, is found by its events. */
   keep(): void {
-    exchanges[this.id & SLOT_MASK] = this
+    const isLive = this.isOpen || (this.phase === Phase.answered && this.#done !== undefined)
+    if (isLive) exchanges[this.id & SLOT_MASK] = this
   }
 
   /** Called for every event but the request itself. */
@@ -320,21 +323,42 @@ export function openExchanges(): number {
   return exchanges.reduce((count, exchange) => (exchange === undefined ? count : count + 1), 0)
 }
 
+/** A header field as an application gives it; strings are Latin-1. */
+export type HeaderField = readonly [name: string | Uint8Array, value: string | Uint8Array]
+
 /**
- * Joins header pairs into the border's form. Values may be strings or bytes; a number is refused by type.
- * Line feeds are left in: the count tells the addon, which refuses them with a code.
+ * Joins header fields into the border's form. Line feeds are left in: the count tells the addon, which
+ * refuses them with a code. A colon in a name would go unseen there, because the first one ends the name.
+ * @throws TypeError `ERR_HEADER_NAME` or `ERR_HEADER_VALUE` for what is no list of pairs.
  */
-export function joinHeaders(fields: readonly (readonly [string, string | Uint8Array])[]): string {
+export function joinHeaders(fields: readonly HeaderField[]): string {
+  if (!Array.isArray(fields)) throw typeErrorOf('ERR_HEADER_VALUE', 'Headers must be an array of [name, value] pairs.')
   let joined = ''
-  for (const [name, value] of fields) {
-    joined += `${name}:${typeof value === 'string' ? value : latin1Of(value)}\n`
+  for (let index = 0; index < fields.length; index++) {
+    const field: unknown = fields[index]
+    if (!Array.isArray(field)) throw typeErrorOf('ERR_HEADER_VALUE', 'A header must be a [name, value] pair.')
+    const name = headerNameOf(field[0])
+    const value: unknown = field[1]
+    joined += `${name}:${typeof value === 'string' ? value : headerValueOf(value)}\n`
   }
   return joined
 }
 
-function latin1Of(value: unknown): string {
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')
-  throw typeErrorOf('ERR_HEADER_VALUE', `A header value must be a string or bytes, not ${typeof value}.`)
+/** A header name as a string. @throws TypeError `ERR_HEADER_NAME` for another type and for a colon. */
+export function headerNameOf(name: unknown): string {
+  const text = typeof name === 'string' ? name : latin1Of(name, 'ERR_HEADER_NAME', 'name')
+  if (text.includes(':')) throw typeErrorOf('ERR_HEADER_NAME', 'A header name must not hold a colon.')
+  return text
+}
+
+/** A header value as a string. @throws TypeError `ERR_HEADER_VALUE` for another type. */
+export function headerValueOf(value: unknown): string {
+  return typeof value === 'string' ? value : latin1Of(value, 'ERR_HEADER_VALUE', 'value')
+}
+
+function latin1Of(data: unknown, code: ErrorCode, what: string): string {
+  if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1')
+  throw typeErrorOf(code, `A header ${what} must be a string or bytes, not ${data === null ? 'null' : typeof data}.`)
 }
 
 function createWaiter(): Waiter {

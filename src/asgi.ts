@@ -1,0 +1,304 @@
+/** ASGI 3.0: `app(scope, receive, send)`. */
+import { createHttpScope } from './asgi/scope.ts'
+import { failExchange, failUnanswered } from './dispatch.ts'
+import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
+import { Phase, headerNameOf, headerValueOf } from './exchange.ts'
+import { FieldKind, fieldNameOf, fieldValueOf } from './header-text.ts'
+
+import type {
+  AsgiApp,
+  HttpDisconnectMessage,
+  HttpResponseBodyMessage,
+  HttpResponseStartMessage,
+  ReceiveMessage,
+  SendMessage,
+} from './asgi/types.ts'
+import type { Exchange } from './exchange.ts'
+import type { Adapter } from './protocol.ts'
+
+/** The adapter for an ASGI application. */
+export function createAsgiAdapter(app: AsgiApp): Adapter {
+  return {
+    name: 'asgi',
+    handle(exchange) {
+      const conversation = new Conversation(exchange)
+      exchange.context = conversation
+      return app(
+        createHttpScope(exchange),
+        () => conversation.receive(),
+        (message) => conversation.send(message),
+      )
+    },
+    finished(exchange) {
+      const conversation = exchange.context as Conversation
+      if (!exchange.isOpen || conversation.isOver) return
+      // The application may not have awaited the `send` that was refused, and the reason is all that helps.
+      if (conversation.fault !== undefined) failExchange(exchange, conversation.fault)
+      else failUnanswered(exchange, conversation.unfinished)
+    },
+  }
+}
+
+/** Where the response stands. */
+const Stage = {
+  /** No `http.response.start` yet. */
+  waiting: 0,
+  /** Status and headers were taken and not yet sent. */
+  held: 1,
+  /** The head was sent. */
+  streaming: 2,
+  /** The last body message was taken. */
+  complete: 3,
+} as const
+
+const UNFINISHED = {
+  [Stage.waiting]: 'the application returned without a response',
+  [Stage.held]: 'the application returned after http.response.start without a body',
+  [Stage.streaming]: 'the application returned before its last http.response.body',
+  [Stage.complete]: 'the application returned',
+} as const
+
+/** What `send` returns while there is room: one promise for all, because nobody can tell. */
+const SENT: Promise<void> = Promise.resolve()
+
+/** The messages of one request. */
+class Conversation {
+  /** The first refused message's error. */
+  fault: unknown = undefined
+  /** The client was found gone before the event that says so. */
+  #hasGone = false
+
+  readonly #exchange: Exchange
+  #stage: (typeof Stage)[keyof typeof Stage] = Stage.waiting
+  #status = 0
+  #headers = ''
+  #count = 0
+  #isRequestEnded = false
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange
+  }
+
+  /** Whether a head waits for its body. */
+  get isHolding(): boolean {
+    return this.#stage === Stage.held && this.#exchange.phase === Phase.open
+  }
+
+  /** Whether nothing is left to do for the application. */
+  get isOver(): boolean {
+    return this.#stage === Stage.complete || this.#hasGone
+  }
+
+  /** What to log when the application returns now. */
+  get unfinished(): string {
+    return UNFINISHED[this.#stage]
+  }
+
+  receive(): Promise<ReceiveMessage> {
+    const exchange = this.#exchange
+    if (this.#isRequestEnded) return this.#disconnect()
+    let piece: Uint8Array | undefined | null
+    try {
+      piece = exchange.takeBody()
+    } catch {
+      // Aborted before the body was complete; `send` tells why.
+      this.#isRequestEnded = true
+      return this.#disconnect()
+    }
+    if (piece === undefined) return exchange.bodyReady().then(() => this.receive())
+    this.#isRequestEnded = exchange.bodyEnded
+    // Answered over: what is left of the body will not come.
+    if (piece === null && !exchange.bodyEnded) return this.#disconnect()
+    return Promise.resolve({
+      type: 'http.request',
+      body: piece ?? new Uint8Array(0),
+      more_body: !exchange.bodyEnded,
+    })
+  }
+
+  send(message: SendMessage): Promise<void> {
+    try {
+      return this.#take(message) ?? SENT
+    } catch (error) {
+      this.#note(error)
+      const rejected = Promise.reject(error)
+      // A `send` that nobody awaits must not end the process; `finished` logs what it was.
+      rejected.catch(ignore)
+      return rejected
+    }
+  }
+
+  /** Sends the held head alone, because the application takes its time with the body. */
+  release(): void {
+    if (!this.isHolding) return
+    try {
+      this.#sendHead()
+    } catch (error) {
+      this.#note(error)
+    }
+  }
+
+  #take(message: SendMessage): Promise<void> | undefined {
+    if (this.#hasGone || this.#exchange.phase === Phase.gone) throw this.#exchange.abortError ?? gone()
+    switch (message?.type) {
+      case 'http.response.start':
+        this.#takeStart(message)
+        return undefined
+      case 'http.response.body':
+        return this.#takeBody(message)
+      default:
+        throw new GneissError('ERR_MESSAGE', `Message ${nameOf(message)} is not known for an http scope.`)
+    }
+  }
+
+  #takeStart({ status, headers = [], trailers }: HttpResponseStartMessage): void {
+    if (this.#stage !== Stage.waiting) throw outOfOrder('http.response.start', this.#stage)
+    if (trailers === true) {
+      throw new GneissError('ERR_MESSAGE', 'This version sends no trailers, and scope.extensions lists none.')
+    }
+    if (!Number.isInteger(status) || status < 200 || status > 999) {
+      throw typeErrorOf('ERR_STATUS', `A response status is an integer from 200 to 999, not ${String(status)}.`)
+    }
+    if (!Array.isArray(headers))
+      throw typeErrorOf('ERR_HEADER_VALUE', 'headers must be an array of [name, value] pairs.')
+    let joined = ''
+    let isPlain = true
+    for (let index = 0; index < headers.length; index++) {
+      const field: unknown = headers[index]
+      if (!Array.isArray(field)) throw typeErrorOf('ERR_HEADER_VALUE', 'A header must be a [name, value] pair.')
+      const name = headerNameOf(field[0])
+      // Checked here, so that the call which brings a bad header is the one that throws.
+      const { lower, kind } = fieldNameOf(name)
+      const value = fieldValueOf(headerValueOf(field[1]))
+      if (kind === FieldKind.plain ? lower === 'content-length' && !isLength(value) : !mayWait(kind, value))
+        isPlain = false
+      joined += `${name}:${value}\n`
+    }
+    this.#status = status
+    this.#headers = joined
+    this.#count = headers.length
+    if (isPlain) {
+      this.#stage = Stage.held
+      watch(this)
+    } else {
+      this.#sendHead()
+    }
+  }
+
+  #takeBody({ body, more_body }: HttpResponseBodyMessage): Promise<void> | undefined {
+    if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)) {
+      throw typeErrorOf(
+        'ERR_BODY_TYPE',
+        `body must be a string or a Uint8Array, not ${body === null ? 'null' : typeof body}.`,
+      )
+    }
+    const exchange = this.#exchange
+    const data = body === undefined || body.length === 0 ? undefined : body
+    if (more_body) {
+      if (this.#stage === Stage.held) this.#sendHead()
+      if (this.#stage !== Stage.streaming) throw outOfOrder('http.response.body', this.#stage)
+      return data === undefined ? undefined : exchange.write(data)
+    }
+    if (this.#stage === Stage.held) {
+      this.#stage = Stage.waiting
+      exchange.respond(this.#status, this.#headers, this.#count, data)
+    } else if (this.#stage === Stage.streaming) {
+      exchange.end(data)
+    } else {
+      throw outOfOrder('http.response.body', this.#stage)
+    }
+    this.#stage = Stage.complete
+    return undefined
+  }
+
+  #sendHead(): void {
+    // Until it is taken: a head that is refused leaves nothing on the wire, and the application may begin again.
+    this.#stage = Stage.waiting
+    this.#exchange.start(this.#status, this.#headers, this.#count)
+    this.#stage = Stage.streaming
+  }
+
+  #note(error: unknown): void {
+    if (this.#exchange.phase === Phase.gone || errorCodeOf(error) === 'ERR_CLIENT_DISCONNECTED') this.#hasGone = true
+    else this.fault ??= error
+  }
+
+  async #disconnect(): Promise<HttpDisconnectMessage> {
+    // Rejected when the request is aborted, fulfilled when the response is out or was cut: all the same here.
+    if (this.#exchange.isOpen) await this.#exchange.whenDone().catch(ignore)
+    return { type: 'http.disconnect' }
+  }
+}
+
+/** How many rounds of microtasks an answer may take before it counts as waiting; real waits take far more than a few awaits. */
+const ROUNDS = 8
+
+let holding: Conversation[] = []
+
+/**
+ * Sends a held head alone once its application waits for more than a macrotask. An answer in one go
+ * never gets that far, so that its price is a promise or two for all requests of a batch, and neither
+ * a tick nor a turn of the loop.
+ */
+function watch(conversation: Conversation): void {
+  if (holding.push(conversation) === 1) SENT.then(() => look(ROUNDS))
+}
+
+function look(rounds: number): void {
+  if (!holding.some((conversation) => conversation.isHolding)) {
+    holding = []
+  } else if (rounds > 0) {
+    SENT.then(() => look(rounds - 1))
+  } else {
+    process.nextTick(wait)
+  }
+}
+
+/** Runs after all microtasks: what still holds waits for a timer or for I/O. */
+function wait(): void {
+  const waiting = holding.filter((conversation) => conversation.isHolding)
+  holding = []
+  if (waiting.length > 0) setImmediate(releaseAll, waiting)
+}
+
+function releaseAll(waiting: readonly Conversation[]): void {
+  for (const conversation of waiting) conversation.release()
+}
+
+/** Whether a head with this field may wait for its body. An event stream must open at once, and the addon must see what it may refuse. */
+function mayWait(kind: number, value: string): boolean {
+  if (kind === FieldKind.contentType) return value.slice(0, EVENT_STREAM.length).toLowerCase() !== EVENT_STREAM
+  return kind === FieldKind.connection && value.toLowerCase() === 'close'
+}
+
+const EVENT_STREAM = 'text/event-stream'
+
+/** What cannot be a content-length is refused at the call that brings it. */
+function isLength(value: string): boolean {
+  for (let index = 0; index < value.length; index++) {
+    const code = value.charCodeAt(index)
+    if (code < 0x30 || code > 0x39) return false
+  }
+  return value.length > 0 && value.length < 16
+}
+
+function outOfOrder(type: string, stage: number): GneissError {
+  const reason =
+    stage === Stage.waiting
+      ? 'before http.response.start'
+      : stage === Stage.complete
+        ? 'after the response was complete'
+        : 'twice'
+  return new GneissError('ERR_MESSAGE', `${type} was sent ${reason}.`)
+}
+
+function nameOf(message: unknown): string {
+  const type = typeof message === 'object' && message !== null ? (message as { type?: unknown }).type : undefined
+  return typeof type === 'string' ? JSON.stringify(type) : 'without a type'
+}
+
+function gone(): GneissError {
+  return new GneissError('ERR_CLIENT_DISCONNECTED', 'The client has disconnected.')
+}
+
+function ignore(): void {}
