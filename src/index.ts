@@ -1,0 +1,38 @@
+/**
+ * The public door: everything a program may import from `gneiss`, and nothing else. What is not here
+ * (adapters, exchange, native calls) may change in any release.
+ */
+export { defineApp, defineConfig } from './define.ts'
+export { ERROR_CODES, GneissError } from './errors.ts'
+export { Response } from './response.ts'
+export { serve } from './server.ts'
+
+export type {
+  AsgiApp,
+  AsgiVersions,
+  HttpDisconnectMessage,
+  HttpRequestMessage,
+  HttpResponseBodyMessage,
+  HttpResponseStartMessage,
+  HttpScope,
+  LifespanScope,
+  LifespanShutdownAnswer,
+  LifespanShutdownMessage,
+  LifespanStartupAnswer,
+  LifespanStartupMessage,
+  Receive,
+  ReceiveMessage,
+  Scope,
+  Send,
+  SendMessage,
+} from './asgi/types.ts'
+export type { ConfigInput, DefineAppOptions } from './define.ts'
+export type { CodeEntry, ErrorCode, Fault } from './errors.ts'
+export type { FetchApp } from './fetch.ts'
+export type { LogLevel } from './log.ts'
+export type { Config, Duration, OptionKey, Options, Size } from './options.ts'
+export type { InterfaceName } from './protocol.ts'
+export type { ResponseBody } from './response.ts'
+export type { RsgiApp, RsgiAppObject, RsgiHandler, RsgiHeader, RsgiProtocol, RsgiStream } from './rsgi.ts'
+export type { RsgiHeaders, RsgiScope } from './rsgi/scope.ts'
+export type { Address, App, CloseOptions, Server, Stats } from './server/types.ts'

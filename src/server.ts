@@ -1,0 +1,262 @@
+/** One server in this process: binds, starts the application, serves, and stops without leaving anything. */
+import { createAsgiAdapter } from './asgi.ts'
+import { selectInterface } from './detect.ts'
+import { createDispatch, createNotify } from './dispatch.ts'
+import { ERROR_CODES, GneissError, errorCodeOf } from './errors.ts'
+import { createFetchAdapter } from './fetch.ts'
+import { installFetchGlobals } from './fetch-globals.ts'
+import { createLifespan } from './lifespan.ts'
+import { loadApp } from './loader.ts'
+import { createLogger } from './log.ts'
+import { EventKind, native } from './native.ts'
+import { entryOf } from './options.ts'
+import { toMilliseconds, toNativeConfig } from './options/native.ts'
+import { resolveServeOptions } from './options/resolve.ts'
+import { readValue } from './options/values.ts'
+import { createRsgiAdapter } from './rsgi.ts'
+import { Deadline } from './server/deadline.ts'
+import { StartupQueue } from './server/startup-queue.ts'
+
+import type { AsgiApp } from './asgi/types.ts'
+import type { ErrorCode } from './errors.ts'
+import type { FetchApp } from './fetch.ts'
+import type { Logger } from './log.ts'
+import type { Dispatch } from './native.ts'
+import type { Config, Duration, Options } from './options.ts'
+import type { Adapter, Host, InterfaceName, Lifespan } from './protocol.ts'
+import type { RsgiApp } from './rsgi.ts'
+import type { Address, App, CloseOptions, Server, Stats } from './server/types.ts'
+
+/**
+ * Serves an application in this process. `app` is the application, or a target such as
+ * `app.ts:createApp()` that is loaded relative to the current directory.
+ *
+ * Addresses are bound first, so that `ERR_BIND` comes before any code of the application has run.
+ * Then the application is loaded and started; requests that come meanwhile wait for it.
+ *
+ * Rejects with `ERR_OPTION`, `ERR_BIND`, `ERR_APP`, `ERR_APP_INTERFACE` or `ERR_LIFESPAN_STARTUP`;
+ * nothing stays open then.
+ * @example
+ * ```ts
+ * await using server = await serve((request) => new Response('hello'), { bind: '127.0.0.1:0' })
+ * console.log(server.url)
+ * ```
+ */
+export async function serve(app: App | string, options: Options = {}): Promise<Server> {
+  const { config, warnings } = resolveServeOptions(options)
+  const log = createLogger(config.logLevel)
+  for (const warning of warnings) log.warn(warning)
+  // What is no application is refused before anything is opened.
+  const detection = typeof app === 'string' ? undefined : selectInterface(app, config.interface)
+  const server = new LocalServer(config, log)
+  try {
+    if (detection === undefined) {
+      const loaded = await loadApp(app as string, { interface: config.interface })
+      await server.start(loaded.interface, loaded.app)
+    } else {
+      await server.start(detection.interface, app)
+    }
+  } catch (error) {
+    await server.abandon()
+    throw error
+  }
+  return server
+}
+
+/** Time the application always gets to stop, even when the requests have used up the whole timeout. */
+const LIFESPAN_GRACE = 1000
+
+class LocalServer implements Server {
+  readonly addresses: readonly Address[]
+  interface!: InterfaceName
+
+  readonly #number: number
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #host: Host
+  readonly #queue = new StartupQueue()
+  readonly #deadline = new Deadline()
+  readonly #drained: Promise<void>
+  #dispatch: Dispatch
+  #lifespan: Lifespan | undefined = undefined
+  #closing: Promise<void> | undefined = undefined
+  #finalStats: Stats | undefined = undefined
+
+  /** Binds. @throws `ERR_BIND`. */
+  constructor(config: Config, log: Logger) {
+    this.#config = config
+    this.#log = log
+    this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set() }
+    this.#dispatch = (...request) => this.#queue.add(...request)
+    let setDrained!: () => void
+    this.#drained = new Promise((resolve) => {
+      setDrained = resolve
+    })
+    const notify = createNotify(setDrained)
+    this.#number = listen(
+      config,
+      (id, meta, target, head) => this.#dispatch(id, meta, target, head),
+      (id, kind, detail) => {
+        if (kind === EventKind.abort) this.#queue.remove(id)
+        notify(id, kind, detail)
+      },
+    )
+    this.addresses = Object.freeze(native.addresses(this.#number).map((address) => Object.freeze(address)))
+    // The application may take the global `Response` while it is loaded.
+    if (config.fastResponse) installFetchGlobals()
+    track(this)
+  }
+
+  /** Starts the application and serves what has come meanwhile. */
+  async start(name: InterfaceName, app: unknown): Promise<void> {
+    this.interface = name
+    const adapter = createAdapter(name, app)
+    const { lifespan: mode } = this.#config
+    const lifespan = createLifespan(name, app, { mode, log: this.#log, state: this.#host.state })
+    await lifespan.startup()
+    this.#lifespan = lifespan
+    this.#dispatch = createDispatch(adapter, this.#host)
+    this.#queue.release(this.#dispatch)
+  }
+
+  /** Leaves nothing of a server that could not start. */
+  async abandon(): Promise<void> {
+    try {
+      await this.#close(0)
+    } catch (error) {
+      this.#log.error('the application failed to stop after it had failed to start', error)
+    }
+  }
+
+  get url(): string {
+    const [{ host, port, family } = { host: '', port: 0, family: '' }] = this.addresses
+    if (family === 'unix') return `unix:${host}`
+    if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
+    if (host === '::') return `http://[::1]:${port}`
+    return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+  }
+
+  stats(): Stats {
+    if (this.#finalStats !== undefined) return this.#finalStats
+    return { ...native.stats(this.#number), background: this.#host.background.size } as Stats
+  }
+
+  ref(): this {
+    if (this.#closing === undefined) native.refServer(this.#number)
+    return this
+  }
+
+  unref(): this {
+    if (this.#closing === undefined) native.unrefServer(this.#number)
+    return this
+  }
+
+  async close({ timeout }: CloseOptions = {}): Promise<void> {
+    await this.#close(timeout === undefined ? toMilliseconds(this.#config.gracefulTimeout) : millisecondsOf(timeout))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #close(timeout: number): Promise<void> {
+    const isEarlier = this.#deadline.bringForward(timeout)
+    if (isEarlier && this.#finalStats === undefined) native.closeServer(this.#number, timeout)
+    this.#closing ??= this.#stop()
+    return this.#closing
+  }
+
+  async #stop(): Promise<void> {
+    try {
+      await this.#drained
+      this.#finalStats = this.stats()
+      await this.#finishBackground()
+      await this.#stopApplication()
+    } finally {
+      this.#deadline.clear()
+      untrack(this)
+    }
+  }
+
+  /** Waits for what was given to `waitUntil`, also for what that gives to it in turn. */
+  async #finishBackground(): Promise<void> {
+    const { background } = this.#host
+    while (background.size > 0 && !this.#deadline.hasPassed) {
+      await Promise.race([Promise.all(background), this.#deadline.passed])
+    }
+    if (background.size > 0)
+      this.#log.warn(`${background.size} promises given to waitUntil were still pending at the end`)
+    this.#finalStats = { ...this.stats(), background: background.size }
+  }
+
+  async #stopApplication(): Promise<void> {
+    const stopped = this.#lifespan?.shutdown()
+    if (stopped === undefined) return
+    let timer: NodeJS.Timeout | undefined
+    const overdue = this.#deadline.passed.then(
+      () =>
+        new Promise<never>((_, reject) => {
+          timer = setTimeout(() => reject(shutdownOverdue()), LIFESPAN_GRACE)
+        }),
+    )
+    try {
+      await Promise.race([stopped, overdue])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+function createAdapter(name: InterfaceName, app: unknown): Adapter {
+  switch (name) {
+    case 'asgi':
+      return createAsgiAdapter(app as AsgiApp)
+    case 'rsgi':
+      return createRsgiAdapter(app as RsgiApp)
+    case 'fetch':
+      return createFetchAdapter(app as FetchApp)
+    case 'node':
+      throw new GneissError('ERR_APP_INTERFACE', 'The node interface is not available in this version of gneiss.')
+  }
+}
+
+/** The addon's errors carry a code; here they become ours. */
+function listen(config: Config, ...callbacks: [Dispatch, Parameters<typeof native.listen>[2]]): number {
+  try {
+    return native.listen(toNativeConfig(config), ...callbacks)
+  } catch (cause) {
+    const code = errorCodeOf(cause)
+    if (code === undefined || !Object.hasOwn(ERROR_CODES, code) || !(cause instanceof Error)) throw cause
+    throw new GneissError(code as ErrorCode, cause.message, { cause })
+  }
+}
+
+function millisecondsOf(timeout: Duration): number {
+  if (typeof timeout === 'number' && timeout >= 0 && timeout < Infinity) return Math.round(timeout * 1000)
+  try {
+    return toMilliseconds(readValue(entryOf('gracefulTimeout'), { value: timeout, isText: false }) as number)
+  } catch (cause) {
+    throw new GneissError('ERR_OPTION', `timeout of close ${(cause as Error).message}`)
+  }
+}
+
+function shutdownOverdue(): GneissError {
+  return new GneissError('ERR_LIFESPAN_SHUTDOWN', 'The application did not stop in time.')
+}
+
+const running = new Set<LocalServer>()
+
+/** `process.exit` runs no clean-up of the addon on the main thread: what waits is written here, once, without blocking. */
+function flushAtExit(): void {
+  native.flushAtExit()
+}
+
+function track(server: LocalServer): void {
+  if (running.size === 0) process.on('exit', flushAtExit)
+  running.add(server)
+}
+
+function untrack(server: LocalServer): void {
+  running.delete(server)
+  if (running.size === 0) process.off('exit', flushAtExit)
+}

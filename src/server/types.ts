@@ -1,0 +1,52 @@
+/** What a program sees of a server. Types only. */
+import type { AsgiApp } from '../asgi/types.ts'
+import type { FetchApp } from '../fetch.ts'
+import type { NativeAddress } from '../native.ts'
+import type { Duration } from '../options.ts'
+import type { InterfaceName } from '../protocol.ts'
+import type { RsgiApp } from '../rsgi.ts'
+
+/** An application of any interface. */
+export type App = AsgiApp | RsgiApp | FetchApp
+
+/** Where a server listens. `port` is 0 for a Unix socket, whose path is `host`. */
+export type Address = Readonly<NativeAddress>
+
+/** What a server holds and has done. Gauges are numbers of now; names that end in `Total` only grow. */
+export interface Stats {
+  /** Driver of the connections. */
+  readonly mode: 'loop' | 'thread'
+  /** Promises given to `waitUntil` that are still pending. */
+  readonly background: number
+  readonly [name: string]: number | string
+}
+
+/** How to stop. */
+export interface CloseOptions {
+  /** Time for open requests, in seconds or as text such as `10s`; then they are cut. 0 cuts at once. Default: the `gracefulTimeout` option. */
+  readonly timeout?: Duration | undefined
+}
+
+/** A running server. */
+export interface Server extends AsyncDisposable {
+  /** Where a client on this machine reaches the first address, without a slash at the end; `unix:PATH` for a Unix socket. */
+  readonly url: string
+  /** All addresses, in the order of `bind`. */
+  readonly addresses: readonly Address[]
+  /** The interface the application is served through. */
+  readonly interface: InterfaceName
+  /** Live numbers; the last ones after the server was closed. */
+  stats(): Stats
+  /** Lets the listeners keep the process alive, which is the default. */
+  ref(): this
+  /** Lets the process end although the server listens. Open requests keep it alive all the same. */
+  unref(): this
+  /**
+   * Refuses new connections, closes idle ones, lets open requests and `waitUntil` promises finish
+   * until the timeout, cuts what is left, and stops the application. Fulfilled when nothing of the
+   * server is left. A second call returns the same end; a shorter timeout brings it forward.
+   * Rejects with `ERR_LIFESPAN_SHUTDOWN` if the application failed to stop (all else is closed then too),
+   * and with `ERR_OPTION` for a bad timeout.
+   */
+  close(options?: CloseOptions): Promise<void>
+}
