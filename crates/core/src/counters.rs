@@ -1,0 +1,59 @@
+//! Live counts and totals of one server.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number with one writer and any number of readers.
+///
+/// A plain load and store instead of a locked add: the writer is always the thread that owns the
+/// connections, so nothing can come between.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds; only the owning thread calls it.
+    pub fn add(&self, amount: u64) {
+        self.0.store(self.get().wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    /// Subtracts; only the owning thread calls it.
+    pub fn subtract(&self, amount: u64) {
+        self.0.store(self.get().saturating_sub(amount), Ordering::Relaxed);
+    }
+
+    /// The present value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Gauges return to zero when a server is idle; totals only grow.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Open connections.
+    pub connections: Counter,
+    /// Open exchanges.
+    pub requests: Counter,
+    /// Open exchanges whose request body is not at its end.
+    pub bodies: Counter,
+    /// Sockets, listeners included.
+    pub file_descriptors: Counter,
+    /// Connections accepted.
+    pub connections_total: Counter,
+    /// Requests that reached the application.
+    pub requests_total: Counter,
+    /// Requests refused before they reached the application.
+    pub refused_total: Counter,
+    /// Exchanges that ended without an answer of the application.
+    pub aborted_total: Counter,
+    /// Bytes received.
+    pub received_bytes_total: Counter,
+    /// Bytes sent.
+    pub sent_bytes_total: Counter,
+    /// Deadlines that expired.
+    pub timeouts_total: Counter,
+    /// Errors of accept that were survived.
+    pub accept_errors_total: Counter,
+    /// Panics that were caught. Not zero means a bug of ours.
+    pub panics_total: Counter,
+}

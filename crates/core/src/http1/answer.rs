@@ -1,0 +1,218 @@
+//! The response side of a connection: what the application hands over, framed and checked.
+
+use super::connection::{Connection, Ending, Phase, Turn};
+use super::encode::{AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk};
+use crate::exchange::{AbortReason, ChunkOutcome, Event, Exchanges};
+
+/// How far the answer of an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// No head was given.
+    Waiting,
+    /// The head was given; body bytes follow in this framing.
+    Streaming(AnswerFraming),
+    /// Everything was given; the exchange stays open until it was handed to the kernel.
+    Complete,
+}
+
+/// Why an answer was not taken. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerFault {
+    /// More bytes than content-length promised.
+    BodyTooLong,
+    /// The exchange is over, or its head was given before.
+    Gone,
+    /// The head is not acceptable.
+    Head(HeadFault),
+}
+
+impl Connection {
+    /// The whole answer at once.
+    ///
+    /// # Errors
+    /// A bad head, a content-length that does not match, or an exchange that is over.
+    pub fn respond<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        reply: &Reply<'_>,
+        body: &[u8],
+        wants_done: bool,
+    ) -> Result<(), AnswerFault> {
+        let framing = self.encode_answer(turn, reply, AnswerBody::Whole(body.len() as u64))?;
+        if framing != AnswerFraming::NoBody {
+            self.out.extend_from_slice(body);
+        }
+        self.finish(turn, wants_done);
+        Ok(())
+    }
+
+    /// The head of a streamed answer.
+    ///
+    /// # Errors
+    /// A bad head, or an exchange that is over.
+    pub fn start<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reply: &Reply<'_>) -> Result<(), AnswerFault> {
+        let framing = self.encode_answer(turn, reply, AnswerBody::Stream)?;
+        let allowance = self.config.response_idle_timeout;
+        if let Some(open) = &mut self.open {
+            open.answer = Answer::Streaming(framing);
+            open.allowance = allowance;
+            open.answer_by = turn.now.saturating_add(allowance);
+        }
+        Ok(())
+    }
+
+    /// A piece of a streamed answer.
+    ///
+    /// # Errors
+    /// More bytes than content-length promised.
+    pub fn chunk<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        data: &[u8],
+        is_last: bool,
+        wants_done: bool,
+    ) -> Result<ChunkOutcome, AnswerFault> {
+        self.begin_writing(turn);
+        let stream_buffer = self.config.stream_buffer;
+        let Some(open) = &mut self.open else { return Ok(ChunkOutcome::Gone) };
+        let Answer::Streaming(framing) = &mut open.answer else { return Ok(ChunkOutcome::Gone) };
+        open.answer_by = turn.now.saturating_add(open.allowance);
+        match framing {
+            AnswerFraming::Chunked if data.is_empty() => {}
+            AnswerFraming::Chunked => encode_chunk(&mut self.out, data),
+            AnswerFraming::Length(owed) => {
+                *owed = owed.checked_sub(data.len() as u64).ok_or(AnswerFault::BodyTooLong)?;
+                self.out.extend_from_slice(data);
+            }
+            AnswerFraming::NoBody => {}
+            AnswerFraming::UntilClose => self.out.extend_from_slice(data),
+        }
+        if is_last {
+            self.end(turn, wants_done);
+            return Ok(ChunkOutcome::Room);
+        }
+        let is_full = self.pending() >= stream_buffer;
+        if let Some(open) = &mut self.open {
+            open.wants_drain = is_full;
+        }
+        Ok(if is_full { ChunkOutcome::Full } else { ChunkOutcome::Room })
+    }
+
+    /// The end of a streamed answer; false when the exchange is over. A body that is too short cuts the connection.
+    pub fn end<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, wants_done: bool) -> bool {
+        self.begin_writing(turn);
+        let Some(open) = &mut self.open else { return false };
+        let Answer::Streaming(framing) = open.answer else { return false };
+        match framing {
+            AnswerFraming::Chunked => encode_last_chunk(&mut self.out),
+            AnswerFraming::Length(0) | AnswerFraming::NoBody => {}
+            AnswerFraming::Length(_) => return self.reset(turn),
+            AnswerFraming::UntilClose => open.keep_alive = false,
+        }
+        self.finish(turn, wants_done);
+        true
+    }
+
+    /// Cuts the answer so that it never looks complete; false when the exchange is over.
+    pub fn reset<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) -> bool {
+        let Some(open) = self.open.take() else { return false };
+        // A missing last chunk or missing bytes show the cut; without such framing only a reset does.
+        let shows = matches!(open.answer, Answer::Streaming(AnswerFraming::Chunked | AnswerFraming::Length(1..)));
+        self.forget(turn, open);
+        self.leave(turn.now, if shows { Ending::Close } else { Ending::Reset });
+        true
+    }
+
+    /// What follows from bytes having left: answers handed over, room for more, the next request.
+    pub(super) fn after_writing<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
+        let pending = self.pending();
+        let Some(open) = &mut self.open else { return };
+        if open.wants_drain && pending <= self.config.stream_buffer / 2 {
+            open.wants_drain = false;
+            // The application was waiting for the peer: its own clock starts now.
+            open.answer_by = turn.now.saturating_add(open.allowance);
+            turn.exchanges.push(Event::Drain { id: open.id });
+        }
+        if open.answer == Answer::Complete && pending == 0 {
+            let id = open.id;
+            self.close_exchange(turn);
+            turn.exchanges.push(Event::Done { id });
+        }
+    }
+
+    fn encode_answer<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        reply: &Reply<'_>,
+        body: AnswerBody,
+    ) -> Result<AnswerFraming, AnswerFault> {
+        let goes_on = self.goes_on(turn.now);
+        self.begin_writing(turn);
+        let Some(open) = &mut self.open else { return Err(AnswerFault::Gone) };
+        if open.answer != Answer::Waiting {
+            return Err(AnswerFault::Gone);
+        }
+        // A whole answer ahead of its request's body ends the connection: what is left of the body
+        // is never parsed as a request. A streamed answer may still read it.
+        let is_early = open.decoder.is_some() && matches!(body, AnswerBody::Whole(_));
+        let head = AnswerHead {
+            status: reply.status,
+            headers: reply.fields,
+            count: reply.count,
+            body,
+            is_head: open.is_head,
+            version: open.version,
+            keep_alive: open.keep_alive && goes_on && !is_early,
+            date: turn.date,
+            server: &self.config.server_header,
+        };
+        let plan = encode_head(&mut self.out, &head).map_err(AnswerFault::Head)?;
+        open.keep_alive = plan.keep_alive;
+        Ok(plan.framing)
+    }
+
+    /// The application has given everything.
+    fn finish<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, wants_done: bool) {
+        if wants_done && let Some(open) = &mut self.open {
+            open.wants_done = true;
+            open.answer = Answer::Complete;
+            open.answer_by = u64::MAX;
+            return;
+        }
+        self.close_exchange(turn);
+    }
+
+    /// Frees the exchange and goes on to the next request or to the end of the connection.
+    fn close_exchange<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
+        let goes_on = self.goes_on(turn.now);
+        let Some(open) = self.open.take() else { return };
+        let is_unread = open.decoder.is_some();
+        let keep_alive = open.keep_alive && goes_on && !is_unread;
+        self.forget(turn, open);
+        if keep_alive {
+            self.become_idle(turn.now);
+        } else if is_unread || self.has_input() {
+            self.leave(turn.now, Ending::Linger);
+        } else {
+            self.leave(turn.now, Ending::Close);
+        }
+    }
+
+    /// Cuts an exchange for a reason the application is told.
+    pub(super) fn cut_answer<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
+        self.abort(turn, reason);
+        self.leave(turn.now, Ending::Reset);
+        debug_assert_eq!(self.phase, Phase::Flush);
+    }
+}
+
+/// The head of an answer as the application gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// 200 to 999.
+    pub status: u16,
+    /// `name:value\n` repeated, Latin-1.
+    pub fields: &'a [u8],
+    /// Number of fields.
+    pub count: usize,
+}

@@ -1,0 +1,26 @@
+//! The sans-I/O HTTP/1 codec: bytes in, events and bytes out, a clock passed in.
+//!
+//! `head` and `body` refuse what is not strictly well formed, `encode` writes what leaves,
+//! `connection` is the state machine over them; `answer` holds its response side and `clock` its
+//! deadlines. Nothing in here knows sockets, threads or lanes.
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod clock;
+pub(crate) mod connection;
+pub(crate) mod date;
+pub(crate) mod encode;
+mod facts;
+mod field;
+pub(crate) mod head;
+mod head_fault;
+mod refusal;
+mod status;
+mod target;
+pub(crate) mod transcode;
+
+pub use answer::{AnswerFault, Reply};
+pub use connection::{Connection, Fate, TakenBody, Turn, Wish};
+pub use encode::HeadFault;
+pub use head::METHODS;
+pub use transcode::transcode_utf8;

@@ -1,0 +1,34 @@
+//! The engine of gneiss: a sans-I/O HTTP/1 server that never names JavaScript.
+//!
+//! Bytes, an accepted connection and a clock go in; events and bytes come out. Two things feed it:
+//! a driver, which owns sockets and time, and whoever answers, who sees ids and plain data only.
+//! In reading order:
+//!
+//! - [`config`]: a finished server configuration and every default
+//! - [`exchange`]: ids, events, reasons: the words at the border
+//! - [`slot`], [`lane`]: open exchanges, and the queue towards JavaScript
+//! - [`http1`]: the codec and the state machine of one connection
+//! - [`deadline`]: the timer wheel
+//! - [`table`]: connections by key: what every driver works with
+//! - [`counters`], [`shutdown`], [`address`]: what is open, how it ends, where it listens
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod config;
+pub mod counters;
+pub mod deadline;
+pub mod exchange;
+pub mod http1;
+pub mod lane;
+pub mod shutdown;
+pub mod slot;
+pub mod table;
+
+pub use address::{Bind, Endpoint, Listener};
+pub use config::ServerConfig;
+pub use counters::{Counter, Counters};
+pub use exchange::{AbortReason, BodyOutcome, ChunkOutcome, Event, Id, Meta, ServerKey};
+pub use http1::{AnswerFault, Fate, HeadFault, METHODS, Reply, TakenBody, Wish, transcode_utf8};
+pub use lane::Doorbell;
+pub use table::{Lateness, Table};

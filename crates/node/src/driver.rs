@@ -1,0 +1,328 @@
+//! The loop driver: HTTP/1 on the JS thread itself, sockets polled by libuv.
+//!
+//! Poll callbacks only note what is ready. The work is done in the check phase, in turns: read,
+//! parse, dispatch at most 16 exchanges, let microtasks run, write once per connection; again until
+//! nothing is ready or a millisecond is used up. Late answers are written in the prepare phase,
+//! before the loop sleeps. No JavaScript is ever called from inside the engine, so nothing in it
+//! can be re-entered.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use gneiss_core::{Doorbell, ServerKey, Table};
+
+use crate::dispatch::{self, ServerFunctions};
+use crate::env::EnvState;
+use crate::peer::{ListenerPlace, Peer};
+use crate::uv::{Handle, Kind};
+
+/// Sockets, handles and the clock of one isolate's connections.
+pub(crate) struct Driver {
+    pub(crate) table: Table,
+    pub(crate) peers: Vec<Option<Peer>>,
+    pub(crate) listeners: Vec<Option<ListenerPlace>>,
+    pub(crate) servers: Vec<Option<ServerFunctions>>,
+    /// Servers that are being closed and were not reported as closed.
+    closing: Vec<ServerKey>,
+    pub(crate) ready: Vec<Ready>,
+    /// Connections that are settled now; kept to be reused.
+    pub(crate) settling: Vec<u32>,
+    /// One read at a time, for all connections.
+    pub(crate) buffer: Box<[u8]>,
+    prepare: Handle,
+    check: Handle,
+    timer: Handle,
+    idle: Handle,
+    idles: bool,
+    /// When the timer fires, in our milliseconds.
+    timer_at: Option<u64>,
+    is_late: bool,
+    bell: Rc<Cell<bool>>,
+    in_turn: bool,
+    origin: Instant,
+    now: u64,
+    wall_read_at: Option<u64>,
+    wall: u64,
+}
+
+/// What a poll callback noted.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready {
+    /// Key of a connection, or of a listener with `LISTENER` set.
+    pub(crate) key: u32,
+    /// The socket reported an error; libuv stopped its handle.
+    pub(crate) is_broken: bool,
+    /// There is room to write.
+    pub(crate) is_writable: bool,
+    /// There are bytes, or the peer's end.
+    pub(crate) is_readable: bool,
+    /// The peer has closed.
+    pub(crate) is_ended: bool,
+}
+
+/// Set in the key of a listener.
+pub(crate) const LISTENER: u32 = 1 << 31;
+
+/// The doorbell of a lane on the same thread: a flag that keeps the loop from sleeping.
+struct Flag(Rc<Cell<bool>>);
+
+impl Doorbell for Flag {
+    fn ring(&self) {
+        self.0.set(true);
+    }
+}
+
+impl Driver {
+    /// A driver without servers; `None` if libuv refuses a handle.
+    pub(crate) fn new(state: &EnvState) -> Option<Self> {
+        let bell = Rc::new(Cell::new(false));
+        let driver = Self {
+            table: Table::new(0, Box::new(Flag(Rc::clone(&bell))), 0),
+            peers: Vec::new(),
+            listeners: Vec::new(),
+            servers: Vec::new(),
+            closing: Vec::new(),
+            ready: Vec::new(),
+            settling: Vec::new(),
+            buffer: vec![0; READ_MOST].into_boxed_slice(),
+            prepare: Handle::new(state, Kind::Prepare)?,
+            check: Handle::new(state, Kind::Check)?,
+            timer: Handle::new(state, Kind::Timer)?,
+            idle: Handle::new(state, Kind::Idle)?,
+            idles: false,
+            timer_at: None,
+            is_late: false,
+            bell,
+            in_turn: false,
+            origin: Instant::now(),
+            now: 0,
+            wall_read_at: None,
+            wall: 0,
+        };
+        driver.prepare.start(Kind::Prepare);
+        driver.check.start(Kind::Check);
+        // Only listeners and busy connections keep the process alive.
+        for handle in [&driver.prepare, &driver.check, &driver.timer, &driver.idle] {
+            handle.set_ref(false);
+        }
+        Some(driver)
+    }
+
+    /// The table, for a call from JavaScript: outside of a turn the clock is read first.
+    pub(crate) fn table(&mut self) -> &mut Table {
+        if !self.in_turn {
+            self.read_clock();
+        }
+        &mut self.table
+    }
+
+    /// Accepts no more for a server, drains it, cuts what is left after `timeout` milliseconds.
+    pub(crate) fn close_server(&mut self, server: ServerKey, timeout: u64) {
+        if self.servers.get(usize::from(server.0)).is_none_or(Option::is_none) {
+            return;
+        }
+        self.close_listeners(server);
+        self.table().begin_close(server, timeout);
+        if !self.closing.contains(&server) {
+            self.closing.push(server);
+        }
+        // Each connection is read once more: a request that the kernel holds already is answered.
+        for key in self.table.keys_of(server) {
+            self.ready.push(Ready { key, is_broken: false, is_writable: false, is_readable: true, is_ended: false });
+        }
+        self.after_work();
+    }
+
+    /// Whether anything waits for the check phase.
+    fn has_work(&self) -> bool {
+        !self.ready.is_empty() || !self.table.lane().is_empty() || self.is_late
+    }
+
+    fn begin_turn(&mut self) -> bool {
+        if !(self.has_work() || self.table.has_dirty() || !self.closing.is_empty()) {
+            return false;
+        }
+        self.in_turn = true;
+        self.read_clock();
+        self.expire();
+        true
+    }
+
+    fn end_turn(&mut self, state: &EnvState) {
+        self.flush();
+        self.report_closed(state);
+        self.in_turn = false;
+        self.after_work();
+    }
+
+    /// Writes what waits, on every connection that was touched.
+    fn flush(&mut self) {
+        while self.table.has_dirty() {
+            self.settle_dirty(true);
+        }
+    }
+
+    /// Keeps the loop awake while work waits, and the timer at the next deadline.
+    fn after_work(&mut self) {
+        self.resume_listeners();
+        let keep_awake = self.has_work() || self.closing.iter().any(|&server| self.table.is_drained(server));
+        self.bell.set(false);
+        if keep_awake != self.idles {
+            self.idles = keep_awake;
+            if keep_awake {
+                self.idle.start(Kind::Idle);
+            } else {
+                self.idle.stop_idle();
+            }
+        }
+        self.arm_timer();
+    }
+
+    fn arm_timer(&mut self) {
+        let next = match (self.table.next_deadline(), self.next_resume()) {
+            (Some(deadline), Some(resume)) => Some(deadline.min(resume)),
+            (deadline, resume) => deadline.or(resume),
+        };
+        let Some(next) = next else { return };
+        if self.timer_at.is_none_or(|armed| next < armed) {
+            self.timer_at = Some(next);
+            self.timer.start_timer(next.saturating_sub(self.now).max(1));
+        }
+    }
+
+    /// Deadlines that have passed. One that waits for the peer expires only after one more read:
+    /// libuv runs timers before it polls, so its bytes may already lie in the kernel.
+    fn expire(&mut self) {
+        if !std::mem::take(&mut self.is_late) {
+            return;
+        }
+        let mut due = Vec::new();
+        self.table.due(&mut due);
+        for key in due {
+            match self.table.lateness(key) {
+                None => self.table.arm(key),
+                Some(lateness) => {
+                    if lateness == gneiss_core::Lateness::Peer {
+                        self.read(key);
+                    }
+                    self.table.on_deadline(key);
+                }
+            }
+        }
+        self.table.expire_servers();
+    }
+
+    /// Servers of which nothing is left: no connection, no listener, no handle that is still closing.
+    fn report_closed(&mut self, state: &EnvState) {
+        if self.closing.is_empty() || state.handles() != self.live_handles() {
+            return;
+        }
+        let (gone, rest) = self.closing.iter().partition(|&&server| self.table.is_drained(server));
+        self.closing = rest;
+        let gone: Vec<ServerKey> = gone;
+        for server in gone {
+            self.table.report_closed(server);
+        }
+    }
+
+    fn live_handles(&self) -> usize {
+        let peers = self.peers.iter().flatten().count();
+        let listeners = self.listeners.iter().flatten().count();
+        OWN_HANDLES.saturating_add(peers).saturating_add(listeners)
+    }
+
+    fn read_clock(&mut self) {
+        self.now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // The date has a resolution of a second: a tenth of one is soon enough.
+        if self.wall_read_at.is_none_or(|at| self.now.saturating_sub(at) >= WALL_CLOCK_EVERY) {
+            self.wall_read_at = Some(self.now);
+            self.wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        }
+        self.table.set_time(self.now, self.wall);
+    }
+
+    /// Monotonic milliseconds of the last look at the clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The timer, prepare, check and idle handles are the driver's own.
+    pub(crate) fn timers(&self) -> usize {
+        self.table.timers()
+    }
+}
+
+/// A poll callback: notes what is ready, nothing else.
+pub(crate) fn on_poll(state: &EnvState, key: u32, status: c_int, events: c_int) {
+    state.with_driver(|driver| {
+        driver.ready.push(Ready {
+            key,
+            // A reset arrives as a status, with the handle already stopped.
+            is_broken: status < 0,
+            is_writable: events & crate::uv::WRITABLE != 0,
+            is_readable: events & crate::uv::READABLE != 0,
+            is_ended: events & crate::uv::DISCONNECT != 0,
+        });
+    });
+}
+
+/// The check phase: turns of read, dispatch and write.
+pub(crate) fn on_check(state: &EnvState) {
+    if state.with_driver(Driver::begin_turn) != Some(true) {
+        return;
+    }
+    let started = Instant::now();
+    loop {
+        state.with_driver(|driver| driver.read_ready(state));
+        dispatch::deliver(state, started);
+        let goes_on = state.with_driver(|driver| {
+            driver.settle_dirty(false);
+            driver.has_work()
+        });
+        if goes_on != Some(true) || started.elapsed() >= TURN {
+            break;
+        }
+    }
+    state.with_driver(|driver| driver.end_turn(state));
+    dispatch::leave_when_empty(state);
+}
+
+/// The prepare phase: answers given by timers and other callbacks leave before the loop sleeps.
+pub(crate) fn on_prepare(state: &EnvState) {
+    state.with_driver(|driver| {
+        if driver.table.has_dirty() || driver.bell.get() {
+            driver.read_clock();
+            driver.flush();
+            driver.after_work();
+        }
+    });
+}
+
+/// A deadline has come: looked at in the check phase, after the loop has polled.
+pub(crate) fn on_timer(state: &EnvState) {
+    state.with_driver(|driver| {
+        driver.timer_at = None;
+        driver.is_late = true;
+        driver.after_timer();
+    });
+}
+
+impl Driver {
+    fn after_timer(&mut self) {
+        if !self.idles {
+            self.idles = true;
+            self.idle.start(Kind::Idle);
+        }
+    }
+}
+
+/// Our own share of a loop iteration; the rest belongs to timers and other I/O.
+pub(crate) const TURN: Duration = Duration::from_millis(1);
+/// One read of a socket.
+const READ_MOST: usize = 64 * 1024;
+/// Prepare, check, timer, idle.
+const OWN_HANDLES: usize = 4;
+/// Milliseconds between two looks at the wall clock.
+const WALL_CLOCK_EVERY: u64 = 100;

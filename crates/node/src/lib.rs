@@ -1,0 +1,16 @@
+//! The Node-API border of gneiss: conversions and calls. It decides nothing about HTTP.
+//!
+//! In reading order: `server` (the cold functions), `calls` (the hot ones), `env` (what an isolate
+//! owns), `driver`, `peer` and `dispatch` (the loop driver), and the only places of `unsafe`:
+//! `sys` (Node-API) and `uv` (libuv).
+
+mod calls;
+mod dispatch;
+mod driver;
+mod env;
+mod error;
+mod options;
+mod peer;
+mod server;
+mod sys;
+mod uv;

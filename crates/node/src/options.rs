@@ -1,0 +1,249 @@
+//! Configuration from JavaScript: plain objects in, the engine's types out.
+
+#![expect(unreachable_pub, reason = "napi generates exports from public items; the crate has no Rust users")]
+
+use std::path::PathBuf;
+
+use gneiss_core::{Bind, Counters, Endpoint, ServerConfig};
+use napi_derive::napi;
+
+/// One address to listen on. Exactly one of `host` (with `port`), `path` and `fd` is set.
+#[napi(object)]
+pub struct NativeBind {
+    /// Name or literal address.
+    pub host: Option<String>,
+    /// TCP port, 0 for any free one.
+    pub port: Option<u16>,
+    /// Path of a Unix socket.
+    pub path: Option<String>,
+    /// Listening socket inherited from the parent.
+    pub fd: Option<i32>,
+}
+
+/// What a `NativeBind` asks for.
+pub(crate) enum Place {
+    Adopt(i32),
+    Bind(Bind),
+}
+
+impl NativeBind {
+    /// The place meant; `None` if it is not exactly one.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match (&self.host, &self.path, self.fd) {
+            (Some(host), None, None) => Some(Place::Bind(Bind::Tcp(host.clone(), self.port?))),
+            (None, Some(path), None) => Some(Place::Bind(Bind::Unix(PathBuf::from(path)))),
+            (None, None, Some(fd)) => Some(Place::Adopt(fd)),
+            _ => None,
+        }
+    }
+}
+
+/// A finished, valid server configuration. Sizes are bytes, times milliseconds, 0 turns a deadline off.
+#[napi(object)]
+pub struct NativeConfig {
+    /// Where to listen.
+    pub bind: Vec<NativeBind>,
+    /// Listen backlog.
+    pub backlog: i32,
+    /// Largest request head.
+    pub limit_request_head: u32,
+    /// Longest request line.
+    pub limit_request_line: u32,
+    /// Largest header field.
+    pub limit_request_field_size: u32,
+    /// Most header fields.
+    pub limit_request_fields: u32,
+    /// Largest trailers.
+    pub limit_trailers: u32,
+    /// Most trailer fields.
+    pub limit_trailer_fields: u32,
+    /// Largest request body.
+    pub max_body: f64,
+    /// Response bytes buffered per connection.
+    pub stream_buffer: u32,
+    /// Request bytes held ahead of the application.
+    pub body_read_ahead: u32,
+    /// Most open connections.
+    pub worker_connections: u32,
+    /// Accepted and silent.
+    pub first_byte_timeout: f64,
+    /// Whole head.
+    pub head_timeout: f64,
+    /// Silence in a body.
+    pub body_idle_timeout: f64,
+    /// Bytes a second after 10 s of body.
+    pub body_min_rate: f64,
+    /// Head read to response head given.
+    pub request_timeout: f64,
+    /// Silence of the application in a response.
+    pub response_idle_timeout: f64,
+    /// Silence of a peer that should read.
+    pub write_timeout: f64,
+    /// Idle between requests.
+    pub keep_alive: f64,
+    /// Age from which a connection is not kept.
+    pub keep_alive_max_age: f64,
+    /// Serve peers that closed their sending side.
+    pub allow_half_open: bool,
+    /// Value of the `server` field; empty for none.
+    pub server_header: String,
+    /// `auto`, `loop` or `thread`.
+    pub runtime_mode: String,
+}
+
+impl NativeConfig {
+    /// The engine's configuration.
+    pub(crate) fn to_core(&self) -> ServerConfig {
+        ServerConfig {
+            limit_request_head: self.limit_request_head as usize,
+            limit_request_line: self.limit_request_line as usize,
+            limit_request_field_size: self.limit_request_field_size as usize,
+            limit_request_fields: self.limit_request_fields as usize,
+            limit_trailers: self.limit_trailers as usize,
+            limit_trailer_fields: self.limit_trailer_fields as usize,
+            max_body: whole(self.max_body),
+            stream_buffer: self.stream_buffer as usize,
+            body_read_ahead: self.body_read_ahead as usize,
+            worker_connections: self.worker_connections as usize,
+            first_byte_timeout: whole(self.first_byte_timeout),
+            head_timeout: whole(self.head_timeout),
+            body_idle_timeout: whole(self.body_idle_timeout),
+            body_min_rate: whole(self.body_min_rate),
+            request_timeout: whole(self.request_timeout),
+            response_idle_timeout: whole(self.response_idle_timeout),
+            write_timeout: whole(self.write_timeout),
+            keep_alive: whole(self.keep_alive),
+            keep_alive_max_age: whole(self.keep_alive_max_age),
+            allow_half_open: self.allow_half_open,
+            server_header: self.server_header.chars().filter_map(|char| u8::try_from(char).ok()).collect(),
+        }
+    }
+}
+
+/// Where a server listens.
+#[napi(object)]
+pub struct NativeAddress {
+    /// Literal IP address, or the path of a Unix socket.
+    pub host: String,
+    /// TCP port; 0 for a Unix socket.
+    pub port: u16,
+    /// `IPv4`, `IPv6` or `unix`.
+    pub family: String,
+}
+
+impl From<&Endpoint> for NativeAddress {
+    fn from(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Tcp(address) => Self {
+                host: address.ip().to_string(),
+                port: address.port(),
+                family: if address.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned(),
+            },
+            Endpoint::Unix(path) => {
+                Self { host: path.to_string_lossy().into_owned(), port: 0, family: "unix".to_owned() }
+            }
+        }
+    }
+}
+
+/// What the addon is: compared by a spec so that the two sides cannot drift.
+#[napi(object)]
+pub struct About {
+    /// Version of the crate.
+    pub version: String,
+    /// Method names by code.
+    pub methods: Vec<String>,
+    /// Whether debug checks are compiled in.
+    pub debug: bool,
+    /// Whether this process has the libuv functions of the loop driver.
+    pub has_loop: bool,
+}
+
+/// Gauges and totals of a server.
+#[napi(object)]
+pub struct Stats {
+    /// `loop` or `thread`.
+    pub mode: String,
+    /// Open connections.
+    pub connections: f64,
+    /// Open exchanges.
+    pub requests: f64,
+    /// Request bodies that are not at their end.
+    pub bodies: f64,
+    /// Slots in use, of all servers of the isolate.
+    pub slots: f64,
+    /// Bytes lent to the other side; 0, because bytes are copied.
+    pub external_bytes: f64,
+    /// Tasks of the threaded driver; 0 in the loop driver.
+    pub tasks: f64,
+    /// Events that wait for JavaScript.
+    pub queued_messages: f64,
+    /// Holders of a thread-safe function; 0 in the loop driver.
+    pub doorbell_refs: f64,
+    /// Releases that wait for their thread.
+    pub pending_releases: f64,
+    /// Connections in the deadline wheel, of all servers of the isolate.
+    pub timers: f64,
+    /// Sockets, listeners included.
+    pub file_descriptors: f64,
+    /// Threads of the threaded driver; 0 in the loop driver.
+    pub threads: f64,
+    /// JavaScript objects released on a wrong thread: always 0.
+    pub wrong_thread_drops: f64,
+    /// Panics that were caught: always 0.
+    pub panics_total: f64,
+    /// Connections accepted.
+    pub connections_total: f64,
+    /// Requests that reached the application.
+    pub requests_total: f64,
+    /// Requests refused before they reached it.
+    pub refused_total: f64,
+    /// Exchanges that ended without an answer of the application.
+    pub aborted_total: f64,
+    /// Bytes received.
+    pub received_bytes_total: f64,
+    /// Bytes sent.
+    pub sent_bytes_total: f64,
+    /// Deadlines that expired.
+    pub timeouts_total: f64,
+    /// Errors of accept that were survived.
+    pub accept_errors_total: f64,
+}
+
+impl Stats {
+    /// Reads a server's counters; what the isolate shares is filled in by the caller.
+    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are far away")]
+    pub(crate) fn of(counters: &Counters) -> Self {
+        let count = |counter: &gneiss_core::Counter| counter.get() as f64;
+        Self {
+            mode: "loop".to_owned(),
+            connections: count(&counters.connections),
+            requests: count(&counters.requests),
+            bodies: count(&counters.bodies),
+            slots: 0.0,
+            external_bytes: 0.0,
+            tasks: 0.0,
+            queued_messages: 0.0,
+            doorbell_refs: 0.0,
+            pending_releases: 0.0,
+            timers: 0.0,
+            file_descriptors: count(&counters.file_descriptors),
+            threads: 0.0,
+            wrong_thread_drops: 0.0,
+            panics_total: count(&counters.panics_total),
+            connections_total: count(&counters.connections_total),
+            requests_total: count(&counters.requests_total),
+            refused_total: count(&counters.refused_total),
+            aborted_total: count(&counters.aborted_total),
+            received_bytes_total: count(&counters.received_bytes_total),
+            sent_bytes_total: count(&counters.sent_bytes_total),
+            timeouts_total: count(&counters.timeouts_total),
+            accept_errors_total: count(&counters.accept_errors_total),
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate, NaN is 0")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}

@@ -1,0 +1,194 @@
+//! The cold functions: a server's start, its end, what it says about itself.
+
+#![expect(unreachable_pub, reason = "napi generates exports from public items; the crate has no Rust users")]
+
+use std::sync::Arc;
+
+use gneiss_core::{Counters, Listener, METHODS, ServerKey};
+use napi::bindgen_prelude::{FnArgs, Function, Object};
+use napi::{Env, JsValue};
+use napi_derive::napi;
+
+use crate::dispatch::ServerFunctions;
+use crate::driver::Driver;
+use crate::env::EnvState;
+use crate::error::Code;
+use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, Stats};
+use crate::sys::{self, Scope};
+use crate::{calls, uv};
+
+type Failure = napi::Error<Code>;
+
+/// `Dispatch` of `native.ts`.
+type Dispatch<'s> = Function<'s, FnArgs<(f64, u32, String, String)>, ()>;
+/// `Notify` of `native.ts`.
+type Notify<'s> = Function<'s, FnArgs<(f64, u32, u32)>, ()>;
+
+/// Sets the isolate up: its state, the pinned image, the hot calls.
+#[napi(module_exports)]
+pub fn init(exports: Object, env: Env) -> napi::Result<()> {
+    sys::pin_image();
+    if !sys::install(env.raw(), Box::new(EnvState::new(env.raw()))) {
+        return Err(napi::Error::from_reason("the environment refuses instance data"));
+    }
+    let Some(state) = sys::state_of(env.raw()) else {
+        return Err(napi::Error::from_reason("the environment lost its instance data"));
+    };
+    let scope = Scope::new(state);
+    calls::export(&scope, scope.adopt(exports.raw()));
+    Ok(())
+}
+
+/// What this addon is.
+#[napi]
+pub fn about() -> About {
+    About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        methods: METHODS.iter().map(|&name| name.to_owned()).collect(),
+        debug: cfg!(debug_assertions),
+        has_loop: uv::is_available(),
+    }
+}
+
+/// Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
+#[napi]
+pub fn listen(env: Env, config: NativeConfig, dispatch: Dispatch<'_>, notify: Notify<'_>) -> Result<u32, Failure> {
+    let state = state_of(env)?;
+    let is_loop = matches!(config.runtime_mode.as_str(), "auto" | "loop");
+    if !is_loop || !uv::is_available() || state.event_loop().is_null() {
+        let reason = "runtimeMode must be auto or loop, and this runtime must have libuv";
+        return Err(napi::Error::new(Code::Option, reason.to_owned()));
+    }
+    let listeners = config.bind.iter().map(|bind| open(bind, config.backlog)).collect::<Result<Vec<Listener>, Failure>>()?;
+    let scope = Scope::new(state);
+    if !state.ensure_context(&scope) || !ensure_driver(state) {
+        return Err(native_failure("the runtime refuses a handle"));
+    }
+    let dispatch = scope.reference(scope.adopt(dispatch.raw()));
+    let notify = scope.reference(scope.adopt(notify.raw()));
+    let (Some(dispatch), Some(notify)) = (dispatch, notify) else {
+        return Err(native_failure("the runtime refuses a reference"));
+    };
+    let functions = ServerFunctions { dispatch, notify };
+    let server = state.with_driver(|driver| start(driver, state, &config, listeners, functions));
+    server.map(|server| u32::from(server.0)).ok_or_else(|| native_failure("the driver is gone"))
+}
+
+/// Where the server listens.
+#[napi]
+pub fn addresses(env: Env, server: u32) -> Result<Vec<NativeAddress>, Failure> {
+    let server = key(server);
+    let read = |driver: &mut Driver| {
+        let places = driver.listeners.iter().flatten().filter(|place| place.server == server);
+        places.map(|place| NativeAddress::from(place.listener.address())).collect()
+    };
+    Ok(state_of(env)?.with_driver(read).unwrap_or_default())
+}
+
+/// Keeps the process alive for the server's listeners.
+#[napi]
+pub fn ref_server(env: Env, server: u32) -> Result<(), Failure> {
+    state_of(env)?.with_driver(|driver| driver.set_listeners_ref(key(server), true));
+    Ok(())
+}
+
+/// Lets the process end although the server listens.
+#[napi]
+pub fn unref_server(env: Env, server: u32) -> Result<(), Failure> {
+    state_of(env)?.with_driver(|driver| driver.set_listeners_ref(key(server), false));
+    Ok(())
+}
+
+/// Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows.
+#[napi]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate, NaN is 0")]
+pub fn close_server(env: Env, server: u32, timeout: f64) -> Result<(), Failure> {
+    state_of(env)?.with_driver(|driver| driver.close_server(key(server), timeout as u64));
+    Ok(())
+}
+
+/// For the end of the process: closes listeners and offers what waits to the kernel once.
+#[napi]
+pub fn flush_at_exit(env: Env) -> Result<(), Failure> {
+    state_of(env)?.with_driver(Driver::flush_at_exit);
+    Ok(())
+}
+
+/// Gauges and totals of a server; `undefined` when there is no such server.
+#[napi]
+#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are far away")]
+pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
+    let state = state_of(env)?;
+    let read = |driver: &mut Driver| {
+        let counters = driver.table.counters(key(server))?;
+        let mut stats = Stats::of(&counters);
+        stats.slots = driver.table.open_exchanges() as f64;
+        stats.timers = driver.timers() as f64;
+        stats.queued_messages = driver.table.lane().len() as f64;
+        stats.panics_total += state.panics() as f64;
+        Some(stats)
+    };
+    Ok(state.with_driver(read).flatten())
+}
+
+fn start(
+    driver: &mut Driver,
+    state: &EnvState,
+    config: &NativeConfig,
+    listeners: Vec<Listener>,
+    functions: ServerFunctions,
+) -> ServerKey {
+    let counters = Arc::new(Counters::default());
+    let server = driver.table.add_server(Arc::new(config.to_core()), Arc::clone(&counters));
+    let index = usize::from(server.0);
+    if index >= driver.servers.len() {
+        driver.servers.resize_with(index.saturating_add(1), || None);
+    }
+    if let Some(slot) = driver.servers.get_mut(index) {
+        *slot = Some(functions);
+    }
+    for listener in listeners {
+        driver.open_listener(state, listener, server, &counters);
+    }
+    server
+}
+
+fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure> {
+    let refusal = |what: String, error: std::io::Error| napi::Error::new(Code::Bind, format!("{what}: {error}"));
+    match bind.place() {
+        Some(Place::Bind(bind)) => {
+            Listener::bind(&bind, backlog).map_err(|error| refusal(format!("cannot listen on {bind}"), error))
+        }
+        Some(Place::Adopt(fd)) => {
+            let socket = sys::adopt_descriptor(fd)
+                .ok_or_else(|| napi::Error::new(Code::Bind, format!("file descriptor {fd} is not open")))?;
+            Listener::adopt(socket).map_err(|error| refusal(format!("cannot listen on file descriptor {fd}"), error))
+        }
+        None => Err(napi::Error::new(Code::Option, "bind needs one of host and port, path, fd".to_owned())),
+    }
+}
+
+fn ensure_driver(state: &EnvState) -> bool {
+    if state.driver().borrow().is_some() {
+        return true;
+    }
+    if !state.ensure_hook() {
+        return false;
+    }
+    let driver = Driver::new(state);
+    let is_there = driver.is_some();
+    *state.driver().borrow_mut() = driver;
+    is_there
+}
+
+fn state_of<'s>(env: Env) -> Result<&'s EnvState, Failure> {
+    sys::state_of(env.raw()).ok_or_else(|| native_failure("the environment has no state"))
+}
+
+fn native_failure(reason: &str) -> Failure {
+    napi::Error::new(Code::Native, reason.to_owned())
+}
+
+fn key(server: u32) -> ServerKey {
+    ServerKey(u16::try_from(server).unwrap_or(u16::MAX))
+}
