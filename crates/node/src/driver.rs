@@ -36,6 +36,8 @@ pub(crate) struct Driver {
     timer: Handle,
     idle: Handle,
     idles: bool,
+    /// The check handle is referenced.
+    keeps_alive: bool,
     /// When the timer fires, in our milliseconds.
     timer_at: Option<u64>,
     is_late: bool,
@@ -92,6 +94,7 @@ impl Driver {
             timer: Handle::new(state, Kind::Timer)?,
             idle: Handle::new(state, Kind::Idle)?,
             idles: false,
+            keeps_alive: false,
             timer_at: None,
             is_late: false,
             bell,
@@ -169,6 +172,12 @@ impl Driver {
         self.resume_listeners();
         let keep_awake = self.has_work() || self.closing.iter().any(|&server| self.table.is_drained(server));
         self.bell.set(false);
+        // Whoever waits for the end of a server gets to hear of it.
+        let keeps_alive = !self.closing.is_empty() || !self.table.lane().is_empty();
+        if keeps_alive != self.keeps_alive {
+            self.keeps_alive = keeps_alive;
+            self.check.set_ref(keeps_alive);
+        }
         if keep_awake != self.idles {
             self.idles = keep_awake;
             if keep_awake {

@@ -1,6 +1,8 @@
 //! The alphabets of field lines: what a name may hold, what a value may hold, what surrounds it.
 //! Used by the head parser, the trailers and the encoder, so that both directions follow one rule.
 
+use super::scan::text_len;
+
 /// The lower-case form of a byte that may stand in a token (RFC 9110 section 5.6.2), 0 for any other.
 #[inline]
 pub(super) fn lower_token(byte: u8) -> u8 {
@@ -20,64 +22,7 @@ pub(super) fn is_token(name: &[u8]) -> bool {
 /// Whether `value` holds nothing but tab, 0x20-0x7E and 0x80-0xFF.
 #[inline]
 pub(super) fn is_text(value: &[u8]) -> bool {
-    none(value, is_control)
-}
-
-/// Whether no byte is `bad`. Works on blocks of fixed sizes without an exit inside of them, which
-/// become vector instructions; the last block overlaps the one before it.
-#[inline]
-pub(super) fn none(bytes: &[u8], bad: impl Fn(u8) -> bool + Copy) -> bool {
-    #[inline]
-    fn holds<const N: usize>(block: &[u8; N], bad: impl Fn(u8) -> bool) -> bool {
-        block.iter().fold(0, |found, byte| found | u8::from(bad(*byte))) != 0
-    }
-    let (blocks, _) = bytes.as_chunks::<16>();
-    if let Some(last) = bytes.last_chunk::<16>() {
-        return blocks.iter().all(|block| !holds(block, bad)) && !holds(last, bad);
-    }
-    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (Some(first), Some(last)) => !holds(first, bad) && !holds(last, bad),
-        _ => !bytes.iter().any(|byte| bad(*byte)),
-    }
-}
-
-/// How many bytes at the beginning of `bytes` a value may hold: up to the first control, which in a
-/// well-formed line is the carriage return of its end.
-#[inline]
-pub(super) fn text_len(bytes: &[u8]) -> usize {
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    let mut len: usize = 0;
-    for block in blocks {
-        let stop = first_marked(block.map(|byte| mark(is_control(byte))));
-        len = len.wrapping_add(stop);
-        if stop < 16 {
-            return len;
-        }
-    }
-    len.wrapping_add(rest.iter().position(|byte| is_control(*byte)).unwrap_or(rest.len()))
-}
-
-/// Appends the token at the beginning of `bytes` to `out` in lower case and returns its length.
-#[inline]
-pub(super) fn push_lower_token(bytes: &[u8], out: &mut Vec<u8>) -> usize {
-    let (blocks, _) = bytes.as_chunks::<16>();
-    let mut len: usize = 0;
-    for block in blocks {
-        // Bit 5 is what lower case differs in; digits and the hyphen have it anyway.
-        out.extend_from_slice(&block.map(|byte| byte | 0x20));
-        let stop = first_marked(block.map(|byte| mark(!is_common_token(byte))));
-        len = len.wrapping_add(stop);
-        if stop < 16 {
-            out.truncate(out.len().wrapping_sub(16_usize.wrapping_sub(stop)));
-            break;
-        }
-    }
-    // The other signs of a token are rare, and so is a name at the very end of what was received.
-    while let Some(lower) = bytes.get(len).map(|byte| lower_token(*byte)).filter(|lower| *lower != 0) {
-        out.push(lower);
-        len = len.wrapping_add(1);
-    }
-    len
+    text_len(value) == value.len()
 }
 
 /// Appends the first `len` bytes of `bytes`. Most values are short, and a copy of a fixed size is a
@@ -96,10 +41,22 @@ pub(super) fn push_front(bytes: &[u8], len: usize, out: &mut Vec<u8>) {
 
 /// `value` without the optional white space (space and tab) around it.
 #[inline]
-pub(super) fn trim(mut value: &[u8]) -> &[u8] {
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    trim_end(trim_start(value))
+}
+
+/// `value` without the optional white space before it.
+#[inline]
+pub(super) fn trim_start(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
+    value
+}
+
+/// `value` without the optional white space after it.
+#[inline]
+pub(super) fn trim_end(mut value: &[u8]) -> &[u8] {
     while let [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }
@@ -109,28 +66,6 @@ pub(super) fn trim(mut value: &[u8]) -> &[u8] {
 /// The elements of a comma-separated list, trimmed; empty ones included.
 pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim)
-}
-
-#[inline]
-const fn is_control(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\t') || byte == 0x7f
-}
-
-/// Letters, digits and the hyphen, of which nearly all names consist.
-#[inline]
-const fn is_common_token(byte: u8) -> bool {
-    (byte | 0x20).wrapping_sub(b'a') < 26 || byte.wrapping_sub(b'0') < 10 || byte == b'-'
-}
-
-#[inline]
-const fn mark(found: bool) -> u8 {
-    if found { 0xff } else { 0 }
-}
-
-/// The position of the first marked byte, 16 if there is none.
-#[inline]
-const fn first_marked(marks: [u8; 16]) -> usize {
-    (u128::from_le_bytes(marks).trailing_zeros() / 8) as usize
 }
 
 static LOWER_TOKEN: [u8; 256] = lower_token_table();

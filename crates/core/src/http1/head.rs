@@ -6,11 +6,11 @@
 //! when the last piece is here. Lines are judged in order either way, so the verdict
 //! does not depend on how the network cut the bytes.
 
-use memchr::memchr;
-
 use super::facts::Facts;
-use super::field::{is_text, lower_token, trim};
+use super::field::{lower_token, push_front, trim_end, trim_start};
+use super::lines::{Line, LineLimit, Lines};
 pub(crate) use super::refusal::Refusal;
+use super::scan::push_lower_token;
 use super::target::{Target, parse_request_line};
 
 /// Method names by code; the TypeScript side holds the same list.
@@ -91,10 +91,7 @@ pub(crate) struct Head {
 /// itself when a head is complete.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeadScan {
-    /// Where the first line begins that was not complete.
-    line_start: usize,
-    /// Up to where no line end was found.
-    searched: usize,
+    lines: Lines,
     empty_lines: u8,
     /// Present once the request line was accepted.
     facts: Option<Facts>,
@@ -104,7 +101,7 @@ impl HeadScan {
     /// Whether the bytes seen so far are more than the empty lines that may precede a request.
     #[must_use]
     pub(crate) const fn has_begun(&self) -> bool {
-        self.facts.is_some() || self.searched > self.line_start
+        self.facts.is_some() || self.lines.is_in_line()
     }
 }
 
@@ -181,94 +178,42 @@ impl<'a> Parser<'a> {
                 None => return Ok(None),
             },
         };
+        let limit = LineLimit {
+            line: self.limits.field,
+            head: self.limits.head,
+            refusal: Refusal::FieldTooLong,
+        };
         loop {
-            let Some(line) = self.next_line(scan, self.limits.field, Refusal::FieldTooLong)? else {
+            let Some(line) = scan.lines.next(self.input, limit)? else {
                 scan.facts = Some(facts);
                 return Ok(None);
             };
-            if line.is_empty() {
-                return self.finish(&facts, scan.line_start).map(Some);
+            if line.text.is_empty() {
+                return self.finish(&facts, scan.lines.position()).map(Some);
             }
             self.field(line, &mut facts)?;
         }
     }
 
-    /// The next complete line without its CRLF, and whether a control was found in it.
-    #[inline]
-    fn next_line(&self, scan: &mut HeadScan, limit: usize, refusal: Refusal) -> Result<Option<Line<'a>>, Refusal> {
-        let bytes = self.input.get(scan.line_start..).unwrap_or_default();
-        if scan.searched == scan.line_start {
-            let len = text_len(bytes);
-            if let Some((text, [b'\r', b'\n', ..])) = bytes.split_at_checked(len)
-                && len < limit
-                && scan.line_start.wrapping_add(len) < self.limits.head.saturating_sub(2)
-            {
-                scan.line_start = scan.line_start.wrapping_add(len).wrapping_add(2);
-                scan.searched = scan.line_start;
-                return Ok(Some(Line { bytes, len, has_control: false }));
-            }
-        }
-        self.next_odd_line(scan, limit, refusal)
-    }
-    /// Refuses a line, complete (but for its line feed) or not, that breaks a limit.
-    #[inline]
-    fn check_length(
-        &self,
-        line: &[u8],
-        start: usize,
-        complete: bool,
-        limit: usize,
-        refusal: Refusal,
-    ) -> Result<(), Refusal> {
-        let end = start
-            .saturating_add(line.len())
-            .saturating_add(usize::from(complete));
-        if line.len() <= limit && end <= self.limits.head {
-            return Ok(());
-        }
-        self.judge_length(line, start, end, limit, refusal)
-    }
-
-    /// Of two limits that are broken, the one counts that fewer bytes would have broken: only so is
-    /// the verdict the same when the bytes come one by one.
-    #[cold]
-    fn judge_length(
-        &self,
-        line: &[u8],
-        start: usize,
-        end: usize,
-        limit: usize,
-        refusal: Refusal,
-    ) -> Result<(), Refusal> {
-        // A carriage return at the end of what is here may belong to the line end.
-        let ends_in_return = line.last() == Some(&b'\r');
-        let line_broken = line.len().saturating_sub(usize::from(ends_in_return)) > limit;
-        let return_at_limit = usize::from(line.get(limit) == Some(&b'\r'));
-        let line_broken_at = start.saturating_add(limit).saturating_add(return_at_limit);
-        if line_broken && line_broken_at <= self.limits.head {
-            return Err(refusal);
-        }
-        if end > self.limits.head {
-            return Err(Refusal::HeadTooLong);
-        }
-        Ok(())
-    }
-
     fn request_line(&mut self, scan: &mut HeadScan) -> Result<Option<Facts>, Refusal> {
+        let limit = LineLimit {
+            line: self.limits.line,
+            head: self.limits.head,
+            refusal: Refusal::RequestLineTooLong,
+        };
         let line = loop {
             // Refused at its first byte, or a TLS client at a clear-text port waits for a deadline.
-            if let Some(first) = self.input.get(scan.line_start)
+            if let Some(first) = self.input.get(scan.lines.position())
                 && lower_token(*first) == 0
                 && !matches!(first, b'\r' | b'\n')
             {
                 return Err(Refusal::Method);
             }
-            let Some(line) = self.next_line(scan, self.limits.line, Refusal::RequestLineTooLong)?
-            else {
+            let Some(line) = scan.lines.next(self.input, limit)? else {
                 return Ok(None);
             };
-            if !line.is_empty() {
-                break line;
+            if !line.text.is_empty() {
+                break line.text;
             }
             scan.empty_lines = scan.empty_lines.saturating_add(1);
             if scan.empty_lines > EMPTY_LINES {
@@ -302,66 +247,69 @@ impl<'a> Parser<'a> {
             self.arena.extend_from_slice(b"\n@target:");
             self.arena.extend_from_slice(raw);
             // The line ends with: authority, path, " HTTP/1.1\r\n".
-            let end = scan.line_start.wrapping_sub(path.len().wrapping_add(11));
+            let end = scan
+                .lines
+                .position()
+                .wrapping_sub(path.len().wrapping_add(11));
             facts.authority = Some((end.wrapping_sub(authority.len()), end));
         }
         Ok(Some(facts))
     }
 
     #[inline]
-    fn field(&mut self, line: &[u8], facts: &mut Facts) -> Result<(), Refusal> {
+    fn field(&mut self, line: Line<'a>, facts: &mut Facts) -> Result<(), Refusal> {
         facts.fields = facts.fields.wrapping_add(1);
         if facts.fields > self.limits.fields {
             return Err(Refusal::FieldsTooMany);
         }
-        let Some((name, [_, value @ ..])) =
-            memchr(b':', line).and_then(|at| line.split_at_checked(at))
-        else {
-            return Err(name_refusal(line));
-        };
         self.arena.push(b'\n');
         let name_start = self.arena.len();
-        let mut valid = !name.is_empty();
-        self.arena.extend(name.iter().map(|byte| {
-            let lower = lower_token(*byte);
-            valid &= lower != 0;
-            lower
-        }));
-        if !valid {
-            return Err(name_refusal(line));
+        let name_len = push_lower_token(line.tail, self.arena);
+        let Some((_, [b':', value @ ..])) = line.text.split_at_checked(name_len) else {
+            return Err(name_refusal(line.text));
+        };
+        if name_len == 0 {
+            return Err(Refusal::FieldName);
         }
-        let mut value = trim(value);
-        if !is_text(value) {
+        if line.has_control {
             return Err(Refusal::FieldValue);
         }
+        let value = trim_start(value);
+        let value_start = line.text.len().wrapping_sub(value.len());
+        let value = trim_end(value);
         let name = self.arena.get(name_start..).unwrap_or_default();
         facts.note(name, value)?;
-        if let Some(authority) = facts.authority
-            && name == b"host"
-        {
-            value = self.slice(authority);
-        }
+        let is_replaced = facts.authority.is_some() && name == b"host";
         self.arena.push(b':');
-        self.arena.extend_from_slice(value);
+        if is_replaced {
+            self.push_authority(facts);
+        } else {
+            push_front(
+                line.tail.get(value_start..).unwrap_or_default(),
+                value.len(),
+                self.arena,
+            );
+        }
         Ok(())
     }
 
     /// Ends the text and judges what no single line could tell.
     fn finish(&mut self, facts: &Facts, consumed: usize) -> Result<Head, Refusal> {
-        if let Some(authority) = facts.authority
-            && !facts.host_seen
-        {
-            let authority = self.slice(authority);
+        if facts.authority.is_some() && !facts.host_seen {
             self.arena.extend_from_slice(b"\nhost:");
-            self.arena.extend_from_slice(authority);
+            self.push_authority(facts);
         }
         self.arena.push(b'\n');
         let text_len = self.arena.len().wrapping_sub(self.arena_start);
         facts.finish(consumed, text_len)
     }
 
-    fn slice(&self, (start, end): (usize, usize)) -> &'a [u8] {
-        self.input.get(start..end).unwrap_or_default()
+    /// The authority of an absolute-form target, which overrules Host (RFC 9112 section 3.2.2).
+    #[cold]
+    fn push_authority(&mut self, facts: &Facts) {
+        let (start, end) = facts.authority.unwrap_or_default();
+        self.arena
+            .extend_from_slice(self.input.get(start..end).unwrap_or_default());
     }
 }
 

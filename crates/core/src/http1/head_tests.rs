@@ -10,7 +10,12 @@ fn time_of_a_head_with_ten_fields() {
         Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\nUpgrade-Insecure-Requests: 1\r\n\
         Sec-Fetch-Dest: document\r\nCache-Control: max-age=0\r\n\r\n";
     let short = b"GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n";
-    let limits = HeadLimits { head: 32768, line: 8192, field: 8192, fields: 100 };
+    let limits = HeadLimits {
+        head: 32768,
+        line: 8192,
+        field: 8192,
+        fields: 100,
+    };
     let pseudo = b"\n@peer:127.0.0.1 54321\n@local:127.0.0.1 8000";
     let mut arena = Vec::with_capacity(65536);
     for (name, input) in [("10 fields", &input[..]), ("1 field", &short[..])] {
@@ -20,8 +25,17 @@ fn time_of_a_head_with_ten_fields() {
             for _ in 0..100_000 {
                 arena.clear();
                 let mut scan = HeadScan::default();
-                let outcome = parse_head(std::hint::black_box(input), &mut scan, &limits, pseudo, &mut arena);
-                assert!(matches!(std::hint::black_box(outcome), HeadOutcome::Complete(_)));
+                let outcome = parse_head(
+                    std::hint::black_box(input),
+                    &mut scan,
+                    &limits,
+                    pseudo,
+                    &mut arena,
+                );
+                assert!(matches!(
+                    std::hint::black_box(outcome),
+                    HeadOutcome::Complete(_)
+                ));
             }
             best = best.min(start.elapsed().as_nanos() / 100_000);
         }

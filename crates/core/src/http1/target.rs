@@ -4,9 +4,10 @@ use std::net::Ipv6Addr;
 
 use memchr::memchr;
 
-use super::field::{is_token, none};
+use super::field::is_token;
 use super::head::{METHODS, Version};
 use super::refusal::Refusal;
+use super::scan::target_len;
 
 /// A request line that was accepted.
 pub(super) struct RequestLine<'a> {
@@ -126,7 +127,7 @@ fn parse_target<'a>(method: &[u8], target: &'a [u8]) -> Result<Target<'a>, Refus
 /// Other bytes that RFC 3986 wants escaped, such as `|` or `"`, are let through: browsers send them.
 #[inline]
 fn is_target_text(target: &[u8]) -> bool {
-    !target.is_empty() && none(target, |byte| byte.wrapping_sub(0x21) > 0x5d || byte == b'#')
+    !target.is_empty() && target_len(target) == target.len()
 }
 
 #[cold]

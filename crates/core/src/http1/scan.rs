@@ -1,0 +1,104 @@
+//! Finds where a run of allowed bytes ends, eight bytes at a time in one integer.
+//!
+//! A class of bytes is a function from eight bytes to marks: bit 7 of each byte that stops the run.
+//! No sum below carries from one byte into the next, so every mark is exact. A zero byte stops every
+//! class, which is why the last, incomplete word needs no care: it is filled up with zeros.
+
+use super::field::lower_token;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+const LOW_7: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+
+/// How many bytes at the beginning of `bytes` a field value may hold: up to the first control but tab,
+/// which in a well-formed line is the carriage return of its end.
+#[inline]
+pub(super) fn text_len(bytes: &[u8]) -> usize {
+    run_len(bytes, |word| {
+        let marks = controls(word);
+        // Tabs are rare, so what they cost is paid only when a control was found.
+        if marks == 0 { 0 } else { marks & !equal(word, b'\t') }
+    })
+}
+
+/// How many bytes at the beginning of `bytes` a request target may hold: 0x21 to 0x7E but `#`.
+#[inline]
+pub(super) fn target_len(bytes: &[u8]) -> usize {
+    run_len(bytes, |word| (!at_least(word, 0x21) | at_least(word, 0x7f) | word | equal(word, b'#')) & HIGH)
+}
+
+/// Appends the token at the beginning of `bytes` to `out` in lower case and returns its length.
+#[inline]
+pub(super) fn push_lower_token(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words.iter().map(|word| u64::from_le_bytes(*word)).chain([last_word(rest)]) {
+        let stop = first_mark(uncommon(word));
+        // Bit 5 is what lower case differs in; digits and the hyphen have it anyway.
+        out.extend_from_slice(&(word | (ONES << 5)).to_le_bytes());
+        if stop < 8 {
+            out.truncate(out.len().wrapping_sub(8_usize.wrapping_sub(stop)));
+            break;
+        }
+    }
+    let mut len = out.len().wrapping_sub(start);
+    // The other signs of a token are rare.
+    while let Some(lower) = bytes.get(len).map(|byte| lower_token(*byte)).filter(|lower| *lower != 0) {
+        out.push(lower);
+        len = len.wrapping_add(1);
+    }
+    len
+}
+
+#[inline]
+fn run_len(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut len: usize = 0;
+    for word in words {
+        let marks = marks(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return len.wrapping_add(first_mark(marks));
+        }
+        len = len.wrapping_add(8);
+    }
+    len.wrapping_add(first_mark(marks(last_word(rest))))
+}
+
+/// Up to seven bytes, filled up with zeros.
+#[inline]
+fn last_word(rest: &[u8]) -> u64 {
+    rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+}
+
+/// The position of the first marked byte, 8 if there is none.
+#[inline]
+const fn first_mark(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// Marks 0x00 to 0x1F, and 0x7F.
+#[inline]
+const fn controls(word: u64) -> u64 {
+    (!at_least(word, 0x20) | at_least(word, 0x7f)) & !word & HIGH
+}
+
+/// Marks what is neither a letter nor a digit nor the hyphen, of which nearly all names consist.
+#[inline]
+const fn uncommon(word: u64) -> u64 {
+    let lower = word | (ONES << 5);
+    let letter = at_least(lower, b'a') & !at_least(lower, b'z' + 1);
+    let digit = at_least(word, b'0') & !at_least(word, b'9' + 1);
+    (!(letter | digit | equal(word, b'-')) | word) & HIGH
+}
+
+/// Marks bytes whose lower seven bits are `least` or more; the other bits of the result mean nothing.
+#[inline]
+const fn at_least(word: u64, least: u8) -> u64 {
+    (word & LOW_7).wrapping_add(ONES.wrapping_mul(0x80_u64.wrapping_sub(least as u64)))
+}
+
+/// Marks bytes whose lower seven bits are `byte`; the other bits of the result mean nothing.
+#[inline]
+const fn equal(word: u64, byte: u8) -> u64 {
+    !((word ^ ONES.wrapping_mul(byte as u64)) & LOW_7).wrapping_add(LOW_7)
+}
