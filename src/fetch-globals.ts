@@ -1,0 +1,49 @@
+/**
+ * Puts the light `Response` in the place of the platform's, and makes the rest of the platform's
+ * Fetch accept our requests. Only the `fastResponse` option asks for it: a library leaves globals alone.
+ */
+import { isInstanceOf, loadPlatform } from './fetch/platform.ts'
+import { LazyRequest, linkLazyRequest } from './request.ts'
+import { Response as LightResponse } from './response.ts'
+
+/**
+ * Replaces the global `Response`. Where the platform keeps the state of its requests in private fields
+ * (Node 24 and later), `Request` and `fetch` are replaced too, by ones that take a request of ours for
+ * `new Request(request)` and `fetch(request)`. Call it before the application is loaded; more calls do nothing.
+ */
+export function installFetchGlobals(): void {
+  if (isInstalled) return
+  isInstalled = true
+  const platform = loadPlatform()
+  replaceGlobal('Response', LightResponse)
+  if (linkLazyRequest()) return
+  replaceGlobal('Request', createRequestClass(platform.Request))
+  replaceGlobal('fetch', function fetch(input: unknown, init?: RequestInit): Promise<Response> {
+    return platform.fetch(acceptable(input) as string, init)
+  })
+}
+
+let isInstalled = false
+
+function createRequestClass(PlatformRequest: typeof Request): typeof Request {
+  const AcceptingRequest = class Request extends PlatformRequest {
+    constructor(input: unknown, init?: RequestInit) {
+      super(acceptable(input) as string, init)
+    }
+
+    static override [Symbol.hasInstance](value: unknown): boolean {
+      return isInstanceOf(this, AcceptingRequest, PlatformRequest, value)
+    }
+  }
+  return AcceptingRequest as typeof Request
+}
+
+function acceptable(input: unknown): unknown {
+  return LazyRequest.isOne(input) ? LazyRequest.toPlatform(input) : input
+}
+
+/** Keeps what the platform says of the property, so that nobody sees it in a loop over the globals. */
+function replaceGlobal(name: 'Request' | 'Response' | 'fetch', value: unknown): void {
+  const enumerable = Object.getOwnPropertyDescriptor(globalThis, name)?.enumerable ?? false
+  Object.defineProperty(globalThis, name, { value, enumerable, configurable: true, writable: true })
+}
