@@ -47,7 +47,13 @@ export class ByteReader {
       this.received += chunk.length
       this.#wake?.()
     })
-    socket.on('end', () => end('fin'))
+    // A reset right behind data reaches us as an end. The kernel knows better: it takes nothing more
+    // for a connection that was reset, not even the empty write that a FIN allows.
+    socket.on('end', () => {
+      if (!socket.writable) return end('fin')
+      socket.write(Buffer.alloc(0), (error) => end(error ? 'reset' : 'fin'))
+      return undefined
+    })
     // Every error of a connected socket means that the peer has refused our bytes or reset us.
     socket.on('error', () => end('reset'))
     socket.on('close', () => end('closed'))

@@ -1,0 +1,12 @@
+/** Tests of size and endurance have two measures: one for every run, and the full one for `npm run test:long`. */
+const isFull = process.env.TEST_SCALE === 'full'
+
+/** The measure of this run. */
+export function scaled(quick: number, full: number): number {
+  return isFull ? full : quick
+}
+
+/** Time limit of a test in milliseconds: the full measure may take ten times as long. */
+export function timeLimit(quick: number): number {
+  return isFull ? quick * 10 : quick
+}
