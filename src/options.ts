@@ -1,0 +1,385 @@
+/**
+ * Every option, described once. Arguments, environment names, the configuration file, the help, the
+ * printed configuration and the types below all come from this table.
+ */
+
+import type { OptionEntry } from './options/entry.ts'
+
+/** The table. Keys are those of the configuration file and of `serve`. */
+export const OPTIONS = {
+  app: {
+    type: 'string',
+    default: null,
+    positional: true,
+    placeholder: 'APP',
+    isForProgram: true,
+    doc: 'The application: file[:export[.path]] or file:factory().',
+  },
+  factory: {
+    type: 'boolean',
+    default: false,
+    isForProgram: true,
+    doc: 'Call the export (it may be async) to get the application.',
+  },
+  interface: {
+    type: 'enum',
+    values: ['auto', 'asgi', 'rsgi', 'fetch', 'node'],
+    default: 'auto',
+    doc: 'What the application is written against; auto looks at what was exported.',
+  },
+  lifespan: {
+    type: 'enum',
+    values: ['auto', 'on', 'off'],
+    default: 'auto',
+    doc: 'Tell the application of start and stop; with on it must support that.',
+  },
+  rootPath: {
+    type: 'string',
+    form: 'prefix',
+    default: '',
+    placeholder: 'PATH',
+    doc: 'Prefix reported to the application; it is not stripped from the path.',
+  },
+  imports: {
+    type: 'string',
+    default: [],
+    flag: 'import',
+    repeatable: true,
+    placeholder: 'MODULE',
+    isForProgram: true,
+    doc: 'Module to import before the application, such as a loader or an agent.',
+  },
+  chdir: {
+    type: 'string',
+    default: null,
+    placeholder: 'DIR',
+    isForProgram: true,
+    doc: 'Directory to change to before anything is loaded.',
+  },
+  rawEnv: {
+    type: 'string',
+    form: 'assignment',
+    default: [],
+    flag: 'env',
+    short: 'e',
+    repeatable: true,
+    placeholder: 'KEY=VALUE',
+    isForProgram: true,
+    doc: 'Environment variable for the application; it overrides the real environment.',
+  },
+  envFiles: {
+    type: 'string',
+    default: [],
+    flag: 'env-file',
+    repeatable: true,
+    placeholder: 'FILE',
+    isForProgram: true,
+    doc: 'File of environment variables in dotenv syntax; it never overrides the real environment.',
+  },
+  bind: {
+    type: 'address',
+    default: ['127.0.0.1:8000'],
+    derived: '127.0.0.1:8000, or $PORT on $HOST, else on 0.0.0.0',
+    short: 'b',
+    repeatable: true,
+    placeholder: 'ADDRESS',
+    doc: 'Where to listen: HOST, HOST:PORT, [V6]:PORT, :PORT, unix:PATH or fd://N.',
+  },
+  backlog: {
+    type: 'integer',
+    default: 4096,
+    range: [1, 65_535],
+    doc: 'Connections that may wait to be accepted; the kernel cuts it to somaxconn.',
+  },
+  workerConnections: {
+    type: 'integer',
+    default: null,
+    derived: 'min(10000, 80 % of the file descriptor limit)',
+    range: [1, 1_000_000],
+    doc: 'Open connections of one worker; at the limit it stops accepting.',
+  },
+  allowHalfOpen: {
+    type: 'boolean',
+    default: false,
+    doc: 'Serve clients that close their sending side before they are answered.',
+  },
+  workers: {
+    type: 'integer',
+    default: 1,
+    short: 'w',
+    range: [0, 1],
+    words: ['auto'],
+    beyond: 'more than one worker is not available in this version',
+    isForProgram: true,
+    doc: 'Worker processes; 0 and 1 both serve in this process, auto is one for each cpu.',
+  },
+  runtimeMode: {
+    type: 'enum',
+    values: ['auto', 'loop', 'thread'],
+    unavailable: { thread: 'the threaded driver is not available in this version' },
+    default: 'auto',
+    doc: 'Driver of the connections: loop serves them on the JavaScript thread.',
+  },
+  procName: {
+    type: 'string',
+    default: 'gneiss',
+    flag: 'name',
+    short: 'n',
+    placeholder: 'NAME',
+    isForProgram: true,
+    doc: 'Name in the title of the process.',
+  },
+  requestTimeout: {
+    type: 'duration',
+    default: 30,
+    range: [0.1, 604_800],
+    zero: 'off',
+    doc: 'From the head of a request to the head of its answer, else 504.',
+  },
+  timeout: {
+    type: 'duration',
+    default: null,
+    short: 't',
+    range: [0.1, 604_800],
+    zero: 'off',
+    doc: 'Spelling of Gunicorn: sets requestTimeout.',
+  },
+  gracefulTimeout: {
+    type: 'duration',
+    default: 30,
+    range: [0.1, 604_800],
+    zero: 'cut at once',
+    doc: 'Time for open requests when the server stops, then they are cut.',
+  },
+  firstByteTimeout: {
+    type: 'duration',
+    default: 5,
+    range: [0.1, 604_800],
+    doc: 'From accepting a connection to its first byte.',
+  },
+  headTimeout: {
+    type: 'duration',
+    default: 15,
+    range: [0.1, 604_800],
+    doc: 'For a complete request head, counted from its first byte.',
+  },
+  bodyIdleTimeout: {
+    type: 'duration',
+    default: 30,
+    range: [0.1, 604_800],
+    doc: 'Longest silence inside a request body, else 408.',
+  },
+  bodyMinRate: {
+    type: 'integer',
+    default: 240,
+    range: [1, 1_000_000_000],
+    zero: 'off',
+    unit: 'bytes a second',
+    doc: 'Slowest request body, judged after 10 s of it.',
+  },
+  responseIdleTimeout: {
+    type: 'duration',
+    default: 300,
+    range: [0.1, 604_800],
+    zero: 'off',
+    doc: 'Longest silence of the application inside an answer, then it is cut.',
+  },
+  writeTimeout: {
+    type: 'duration',
+    default: 60,
+    range: [0.1, 604_800],
+    doc: 'Longest time without progress while the client does not read, then the connection is reset.',
+  },
+  keepAlive: {
+    type: 'duration',
+    default: 75,
+    range: [0.1, 604_800],
+    doc: 'How long an idle connection is kept for the next request.',
+  },
+  keepAliveMaxAge: {
+    type: 'duration',
+    default: 0,
+    range: [0.1, 604_800],
+    zero: 'off',
+    doc: 'Age at which a connection is closed after its current request.',
+  },
+  limitRequestHead: {
+    type: 'size',
+    default: 32_768,
+    range: [256, 1_048_576],
+    doc: 'Whole request head, else 431.',
+  },
+  limitRequestLine: {
+    type: 'size',
+    default: 8192,
+    range: [16, 1_048_576],
+    doc: 'Request line, else 414.',
+  },
+  limitRequestFieldSize: {
+    type: 'size',
+    default: 8192,
+    range: [16, 1_048_576],
+    doc: 'One field of the request head, else 431.',
+  },
+  limitRequestFields: {
+    type: 'integer',
+    default: 100,
+    range: [1, 10_000],
+    doc: 'Number of fields in the request head, else 431.',
+  },
+  limitTrailers: {
+    type: 'size',
+    default: 16_384,
+    range: [16, 1_048_576],
+    doc: 'All trailer fields of a request body, else 400.',
+  },
+  limitTrailerFields: {
+    type: 'integer',
+    default: 32,
+    range: [1, 10_000],
+    doc: 'Number of trailer fields of a request body, else 400.',
+  },
+  maxBody: {
+    type: 'size',
+    default: 16_777_216,
+    range: [1, 1_099_511_627_776],
+    doc: 'Request body, else 413.',
+  },
+  bodyReadAhead: {
+    type: 'size',
+    default: 65_536,
+    range: [1024, 1_073_741_824],
+    doc: 'Request body held for an application that has not read it yet.',
+  },
+  streamBuffer: {
+    type: 'size',
+    default: 262_144,
+    range: [1024, 1_073_741_824],
+    doc: 'Answer held for a client that has not read it yet.',
+  },
+  serverHeader: {
+    type: 'string',
+    form: 'field',
+    default: '',
+    placeholder: 'NAME',
+    doc: 'Value of the server field of every answer; there is none unless named.',
+  },
+  fastResponse: {
+    type: 'boolean',
+    default: true,
+    libraryDefault: false,
+    doc: 'The light Response of gneiss is the global one unless this is off.',
+  },
+  config: {
+    type: 'string',
+    default: null,
+    derived: 'gneiss.config.{ts,js,mjs,json}, if there is one',
+    short: 'c',
+    placeholder: 'FILE',
+    isForProgram: true,
+    doc: 'Configuration file.',
+  },
+  checkConfig: {
+    type: 'boolean',
+    default: false,
+    isForProgram: true,
+    doc: 'Load configuration and application, then exit.',
+  },
+  printConfig: {
+    type: 'enum',
+    values: ['off', 'text', 'json'],
+    implied: 'text',
+    default: 'off',
+    isForProgram: true,
+    doc: 'Print every value and where it comes from, then exit.',
+  },
+  logLevel: {
+    type: 'enum',
+    values: ['critical', 'error', 'warn', 'info', 'debug'],
+    default: 'info',
+    doc: 'Least severe record that is logged.',
+  },
+} as const
+
+/** Headings of the help, each by the option it stands above. */
+export const HEADINGS: Readonly<Partial<Record<OptionKey, string>>> = {
+  app: 'Application',
+  bind: 'Sockets',
+  workers: 'Processes',
+  requestTimeout: 'Deadlines',
+  limitRequestHead: 'Limits',
+  serverHeader: 'Answers',
+  config: 'Operation',
+}
+
+/** Key of an option. */
+export type OptionKey = keyof typeof OPTIONS
+
+/** A time: a number of seconds, or text with a unit. At least 100 ms, or 0 where that is allowed. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
+
+/** A size: a number of bytes, or text with a binary unit (`64k` is 65,536). */
+export type Size = number | `${number}${'k' | 'm' | 'g'}`
+
+/**
+ * What a person writes, in a configuration file or for `serve`: any of the keys.
+ * @example const options: Options = { bind: '127.0.0.1:0', keepAlive: '30s', maxBody: '64m' }
+ */
+export type Options = { [K in OptionKey]?: InputOf<(typeof OPTIONS)[K]> | undefined }
+
+/** The finished configuration: every key, times in seconds, sizes in bytes, null for what is unset. */
+export type Config = { -readonly [K in OptionKey]: FinishedOf<(typeof OPTIONS)[K]> }
+
+type InputOf<Entry> = Entry extends { repeatable: true } ? string | readonly string[] : InputScalarOf<Entry>
+
+type InputScalarOf<Entry> = Entry extends { type: 'duration' }
+  ? Duration
+  : Entry extends { type: 'size' }
+    ? Size
+    : ScalarOf<Entry> | WordOf<Entry>
+
+type FinishedOf<Entry> = Entry extends { repeatable: true }
+  ? string[]
+  : Entry extends { type: 'integer' }
+    ? number
+    : Entry extends { default: null }
+      ? ScalarOf<Entry> | null
+      : ScalarOf<Entry>
+
+type ScalarOf<Entry> = Entry extends { type: 'boolean' }
+  ? boolean
+  : Entry extends { type: 'duration' | 'integer' | 'size' }
+    ? number
+    : Entry extends { values: readonly (infer Value)[] }
+      ? Value
+      : string
+
+type WordOf<Entry> = Entry extends { words: readonly (infer Word)[] } ? Word : never
+
+/** Keys in the order of the table. */
+export const OPTION_KEYS: readonly OptionKey[] = Object.keys(OPTIONS) as OptionKey[]
+
+/** One row, with all its optional facts; also the place where the compiler checks each row. */
+export function entryOf(key: OptionKey): OptionEntry {
+  return OPTIONS[key]
+}
+
+/** Name after `--`. */
+export function flagOf(key: OptionKey): string {
+  return entryOf(key).flag ?? kebabOf(key)
+}
+
+/** Name in the environment. */
+export function environmentNameOf(key: OptionKey): string {
+  return `GNEISS_${flagOf(key).replaceAll('-', '_').toUpperCase()}`
+}
+
+/** Whether a text is the key of an option. */
+export function isOptionKey(name: string): name is OptionKey {
+  return Object.hasOwn(OPTIONS, name)
+}
+
+/** `gracefulTimeout` becomes `graceful-timeout`. */
+export function kebabOf(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

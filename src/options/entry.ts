@@ -1,0 +1,45 @@
+/** What can be said about an option. A leaf. */
+
+/** One row of the table. */
+export interface OptionEntry {
+  /** How a value is read: durations become seconds, sizes bytes, addresses a canonical string. */
+  readonly type: 'address' | 'boolean' | 'duration' | 'enum' | 'integer' | 'size' | 'string'
+  /** Value of the command line when no layer sets it; null is unset. */
+  readonly default: boolean | number | string | readonly string[] | null
+  /** Value of `serve` when it differs from that of the command line. */
+  readonly libraryDefault?: boolean
+  /** What the default is, where it depends on the machine. */
+  readonly derived?: string
+  /** Name after `--`, and after `GNEISS_` in upper snake case; the key in kebab case unless named. */
+  readonly flag?: string
+  /** One-letter flag. */
+  readonly short?: string
+  /** It is the argument without a flag. */
+  readonly positional?: boolean
+  /** It is a list: the flag may be repeated, the environment separates with commas. */
+  readonly repeatable?: boolean
+  /** Smallest and largest number, in seconds or bytes where the type says so. */
+  readonly range?: readonly [number, number]
+  /** What 0 means, where 0 is allowed beside the range. */
+  readonly zero?: string
+  /** Said when a value is above the range. */
+  readonly beyond?: string
+  /** Words allowed beside numbers. */
+  readonly words?: readonly string[]
+  /** Values of an enumeration. */
+  readonly values?: readonly string[]
+  /** Values that exist but are refused, and why. */
+  readonly unavailable?: Readonly<Record<string, string>>
+  /** Value meant by the flag alone; another one follows `=`. */
+  readonly implied?: string
+  /** What a text must look like. */
+  readonly form?: 'assignment' | 'field' | 'prefix'
+  /** Unit of a number that is neither duration nor size. */
+  readonly unit?: string
+  /** What stands for the value in the help. */
+  readonly placeholder?: string
+  /** It means nothing to `serve`, which runs inside somebody else's process. */
+  readonly isForProgram?: boolean
+  /** One sentence. */
+  readonly doc: string
+}

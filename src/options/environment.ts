@@ -1,0 +1,58 @@
+/** The environment as two layers: what platforms set for any program, and what is meant for gneiss. */
+import { isIP, isIPv6 } from 'node:net'
+
+import { OPTION_KEYS, entryOf, environmentNameOf } from '../options.ts'
+import { suggestionOf } from '../suggest.ts'
+
+import type { OptionKey } from '../options.ts'
+import type { Layer, Setting } from './resolve.ts'
+
+/** Variables by name. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * `PORT`, `HOST` and `WEB_CONCURRENCY`: just above the defaults. `HOST` without `PORT` counts only if
+ * it is an address or localhost, because some shells export the machine's name under it.
+ */
+export function layerOfPlatform(environment: Environment): Layer {
+  const settings = new Map<OptionKey, Setting>()
+  const { PORT: port, HOST: host, WEB_CONCURRENCY: workers } = environment
+  if (port) {
+    settings.set('bind', { value: joinAddress(host || '0.0.0.0', port), origin: { kind: 'environment', name: 'PORT' } })
+  } else if (host && (isIP(host) !== 0 || host === 'localhost')) {
+    settings.set('bind', { value: joinAddress(host, '8000'), origin: { kind: 'environment', name: 'HOST' } })
+  }
+  if (workers) settings.set('workers', { value: workers, origin: { kind: 'environment', name: 'WEB_CONCURRENCY' } })
+  return { settings, warnings: [] }
+}
+
+/** `GNEISS_*`: an empty value is unset, a list is separated by commas, an unknown name is a warning. */
+export function layerOfEnvironment(environment: Environment): Layer {
+  const settings = new Map<OptionKey, Setting>()
+  const warnings: string[] = []
+  const keys = new Map(OPTION_KEYS.map((key) => [environmentNameOf(key), key]))
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('GNEISS_') || !value) continue
+    const key = keys.get(name)
+    if (key === undefined) {
+      warnings.push(`unknown environment variable ${name}${suggestionOf(name, keys.keys())}`)
+      continue
+    }
+    settings.set(key, {
+      value: entryOf(key).repeatable === true ? splitList(value) : value,
+      origin: { kind: 'environment', name },
+    })
+  }
+  return { settings, warnings }
+}
+
+function joinAddress(host: string, port: string): string {
+  return `${isIPv6(host) ? `[${host}]` : host}:${port}`
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}

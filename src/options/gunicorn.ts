@@ -1,0 +1,150 @@
+/**
+ * Settings of Gunicorn that gneiss does not have, and what to use instead: a person who brings a
+ * command line along is told so by name, not by the nearest name.
+ */
+
+/** What to say about a setting. */
+export interface GunicornAdvice {
+  /** It ends the start; otherwise it is accepted, has no effect, and is warned about. */
+  readonly isRefused: boolean
+  readonly text: string
+}
+
+/** Advice for a name, written as a flag without dashes, as one letter, or as a key in camelCase. */
+export function gunicornAdvice(name: string): GunicornAdvice | undefined {
+  const key = NAMES.get(name.replaceAll(/[-_]/g, '').toLowerCase()) ?? (name.length === 1 ? SHORT[name] : undefined)
+  if (key === undefined) return undefined
+  const ignored = IGNORED[key]
+  return ignored === undefined ? { isRefused: true, text: REFUSED[key] as string } : { isRefused: false, text: ignored }
+}
+
+const IGNORED: Readonly<Record<string, string>> = {
+  preload: 'Node has no fork without exec, so every process loads the application itself',
+  workerTmpDir: 'the heartbeat of a worker is kept in memory',
+}
+
+const LATER = 'it is not available in this version'
+const HOOKS = 'server hooks are not available in this version; --lifespan tells the application of start and stop'
+const LOGGING = 'the log goes to stderr; choose what is logged with --log-level'
+const ACCESS_LOG = 'an access log is not available in this version; log in the application or in the proxy'
+const TLS = 'TLS is not available in this version; end it in a proxy in front'
+const PROXY = 'the forwarding headers of proxies are not interpreted in this version'
+const MANAGER = 'let the service manager do it (systemd, a container)'
+const STRICT = 'there are no lenient switches; such requests are refused'
+const RESTART = 'workers are not replaced in this version; let the service manager restart the process'
+const METRICS = 'metrics are not available in this version'
+
+const REFUSED: Readonly<Record<string, string>> = {
+  accessLogfile: ACCESS_LOG,
+  accessLog: ACCESS_LOG,
+  accessLogformat: ACCESS_LOG,
+  accessLogFormat: ACCESS_LOG,
+  caCerts: TLS,
+  captureOutput: LOGGING,
+  casefoldHttpMethod: STRICT,
+  certReqs: TLS,
+  certfile: TLS,
+  childExit: HOOKS,
+  ciphers: TLS,
+  daemon: MANAGER,
+  defaultProcName: 'use --name',
+  disableRedirectAccessToSyslog: ACCESS_LOG,
+  doHandshakeOnConnect: TLS,
+  dogstatsdTags: METRICS,
+  enableStdioInheritance: 'stdout and stderr are inherited always',
+  errorLogfile: LOGGING,
+  errorLog: LOGGING,
+  forwardedAllowIps: PROXY,
+  forwarderHeaders: PROXY,
+  group: MANAGER,
+  headerMap: STRICT,
+  initgroups: MANAGER,
+  keyfile: TLS,
+  logConfig: LOGGING,
+  logConfigDict: LOGGING,
+  logConfigJson: LOGGING,
+  logFile: LOGGING,
+  logSyslog: LOGGING,
+  logSyslogFacility: LOGGING,
+  logSyslogPrefix: LOGGING,
+  logSyslogTo: LOGGING,
+  loggerClass: LOGGING,
+  maxRequests: RESTART,
+  maxRequestsJitter: RESTART,
+  noSendfile: LATER,
+  nworkersChanged: HOOKS,
+  onExit: HOOKS,
+  onReload: HOOKS,
+  onStarting: HOOKS,
+  paste: 'it configures Python; use --config',
+  pasteGlobal: 'it configures Python; use --config',
+  permitObsoleteFolding: STRICT,
+  permitUnconventionalHttpMethod: STRICT,
+  permitUnconventionalHttpVersion: STRICT,
+  pid: MANAGER,
+  pidfile: MANAGER,
+  postFork: HOOKS,
+  postRequest: HOOKS,
+  postWorkerInit: HOOKS,
+  preExec: HOOKS,
+  preFork: HOOKS,
+  preRequest: HOOKS,
+  proxyAllowFrom: PROXY,
+  proxyAllowIps: PROXY,
+  proxyProtocol: PROXY,
+  pythonpath: 'it configures Python; use --chdir, or --import for a loader',
+  reload: 'use node --watch around gneiss',
+  reloadEngine: 'use node --watch around gneiss',
+  reloadExtraFile: 'use node --watch-path around gneiss',
+  reusePort: LATER,
+  secureSchemeHeaders: PROXY,
+  sendfile: LATER,
+  spew: 'use the inspector of Node',
+  sslContext: TLS,
+  sslVersion: TLS,
+  statsdHost: METRICS,
+  statsdPrefix: METRICS,
+  stripHeaderSpaces: STRICT,
+  suppressRaggedEofs: TLS,
+  syslogAddr: LOGGING,
+  threads: 'JavaScript of one process runs on one thread; start more processes',
+  tmpUploadDir: 'bodies are streamed to the application, never written to files',
+  umask: 'set it in the shell or service manager that starts gneiss',
+  user: MANAGER,
+  whenReady: HOOKS,
+  workerAbort: HOOKS,
+  workerClass: 'there is one class of worker; --interface and --runtime-mode choose what it does',
+  workerExit: HOOKS,
+  workerInt: HOOKS,
+}
+
+/** Keys of Gunicorn's files that differ from its flags. */
+const RENAMED: Readonly<Record<string, string>> = {
+  accesslog: 'accessLog',
+  errorlog: 'errorLog',
+  logconfig: 'logConfig',
+  logconfigDict: 'logConfigDict',
+  logconfigJson: 'logConfigJson',
+  preloadApp: 'preload',
+  rawPasteGlobalConf: 'pasteGlobal',
+  reloadExtraFiles: 'reloadExtraFile',
+  syslog: 'logSyslog',
+  syslogFacility: 'logSyslogFacility',
+  syslogPrefix: 'logSyslogPrefix',
+}
+
+const SHORT: Readonly<Record<string, string>> = {
+  D: 'daemon',
+  R: 'enableStdioInheritance',
+  g: 'group',
+  k: 'workerClass',
+  m: 'umask',
+  p: 'pid',
+  u: 'user',
+}
+
+/** From any spelling without its separators to the row. */
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ...[...Object.keys(REFUSED), ...Object.keys(IGNORED)].map((key): [string, string] => [key.toLowerCase(), key]),
+  ...Object.entries(RENAMED).map(([name, key]): [string, string] => [name.toLowerCase(), key]),
+])

@@ -1,0 +1,40 @@
+/** The finished configuration as the addon takes it: milliseconds and parsed addresses. */
+import { parseAddress } from './address.ts'
+
+import type { NativeConfig } from '../native.ts'
+import type { Config } from '../options.ts'
+
+/** Converts; seconds become whole milliseconds, never 0 from something else. */
+export function toNativeConfig(config: Config): NativeConfig {
+  return {
+    bind: config.bind.map(parseAddress),
+    backlog: config.backlog,
+    limitRequestHead: config.limitRequestHead,
+    limitRequestLine: config.limitRequestLine,
+    limitRequestFieldSize: config.limitRequestFieldSize,
+    limitRequestFields: config.limitRequestFields,
+    limitTrailers: config.limitTrailers,
+    limitTrailerFields: config.limitTrailerFields,
+    maxBody: config.maxBody,
+    streamBuffer: config.streamBuffer,
+    bodyReadAhead: config.bodyReadAhead,
+    workerConnections: config.workerConnections,
+    firstByteTimeout: toMilliseconds(config.firstByteTimeout),
+    headTimeout: toMilliseconds(config.headTimeout),
+    bodyIdleTimeout: toMilliseconds(config.bodyIdleTimeout),
+    bodyMinRate: config.bodyMinRate,
+    requestTimeout: toMilliseconds(config.requestTimeout),
+    responseIdleTimeout: toMilliseconds(config.responseIdleTimeout),
+    writeTimeout: toMilliseconds(config.writeTimeout),
+    keepAlive: toMilliseconds(config.keepAlive),
+    keepAliveMaxAge: toMilliseconds(config.keepAliveMaxAge),
+    allowHalfOpen: config.allowHalfOpen,
+    serverHeader: config.serverHeader,
+    runtimeMode: config.runtimeMode,
+  }
+}
+
+/** Times of the configuration are seconds, at least 0.1 or 0. */
+export function toMilliseconds(seconds: number): number {
+  return Math.round(seconds * 1000)
+}
