@@ -1,0 +1,122 @@
+#!/usr/bin/env node
+/**
+ * The program: `gneiss [options] APP`. Finishes the configuration, loads the application, serves it in
+ * this process, and ends with an exit code that says why.
+ */
+import { readFileSync } from 'node:fs'
+
+import { formatBanner, formatReady, formatStopped } from './banner.ts'
+import { exitWith } from './cli/failure.ts'
+import { Lifecycle } from './cli/lifecycle.ts'
+import { loadConfig } from './config.ts'
+import { GneissError } from './errors.ts'
+import { loadApp } from './loader.ts'
+import { firstLineOf } from './loader/module.ts'
+import { createLogger } from './log.ts'
+import { parseArguments } from './options/arguments.ts'
+import { serveOptionsOf } from './options/resolve.ts'
+
+import type { Phase } from './cli/lifecycle.ts'
+import type { LoadedApp } from './loader.ts'
+import type { Config } from './options.ts'
+import type { Resolved } from './options/resolve.ts'
+import type { App, Server } from './server/types.ts'
+
+void main(process.argv.slice(2))
+
+async function main(argv: readonly string[]): Promise<void> {
+  ignoreClosedOutput()
+  try {
+    const commandLine = parseArguments(argv)
+    if (commandLine.request === 'help') finish((await import('./options/help.ts')).formatHelp())
+    if (commandLine.request === 'version') finish(`gneiss ${readVersion()}\n`)
+    const lifecycle = new Lifecycle({ failed, stalled })
+    const resolved = await loadConfig(commandLine)
+    const { config } = resolved
+    const log = createLogger(config.logLevel)
+    for (const warning of resolved.warnings) log.warn(warning)
+    if (config.printConfig !== 'off') await printConfig(resolved)
+    process.title = `gneiss: [${config.procName}]`
+    const loaded = await loadApplication(config)
+    if (config.checkConfig)
+      finish(`${config.app} is fine: ${loaded.exportName} is served as ${loaded.interface}, ${loaded.why}\n`)
+    lifecycle.starting({ log, gracefulTimeout: config.gracefulTimeout })
+    const server = await startServer(config, loaded)
+    if (lifecycle.serving(server)) announce(server, loaded)
+    const exitCode = await lifecycle.ended
+    if (!process.stdout.isTTY) process.stdout.write(formatStopped(server))
+    process.exit(exitCode)
+  } catch (error) {
+    exitWith(error)
+  }
+}
+
+/** Prints all values, and ends unless the application is to be checked as well. */
+async function printConfig(resolved: Resolved): Promise<void> {
+  const { printConfig: format, checkConfig } = resolved.config
+  const { formatConfig } = await import('./options/print.ts')
+  const text = formatConfig(resolved, format === 'json' ? 'json' : 'text')
+  if (!checkConfig) finish(text)
+  process.stdout.write(text)
+}
+
+async function loadApplication(config: Config): Promise<LoadedApp> {
+  if (config.app === null) {
+    throw new GneissError(
+      'ERR_OPTION',
+      'no application was named; write gneiss app.js, or gneiss --help for everything',
+    )
+  }
+  // The application may keep the global `Response` when it is loaded.
+  if (config.fastResponse) (await import('./fetch-globals.ts')).installFetchGlobals()
+  return await loadApp(config.app, { factory: config.factory, interface: config.interface })
+}
+
+async function startServer(config: Config, loaded: LoadedApp): Promise<Server> {
+  // Loaded this late because a target or option that is wrong should not wait for the addon.
+  const { serve } = await import('./server.ts')
+  return await serve(loaded.app as App, { ...serveOptionsOf(config), interface: loaded.interface })
+}
+
+function announce(server: Server, loaded: LoadedApp): void {
+  const ready = { server, loaded, readyMs: Math.round(performance.now()) }
+  const { stdout, env } = process
+  stdout.write(stdout.isTTY ? formatBanner(ready, !env['NO_COLOR'] && stdout.hasColors()) : formatReady(ready))
+}
+
+/** Nothing that the application has opened keeps a program that has said everything. */
+function finish(text: string): never {
+  process.stdout.write(text)
+  process.exit(0)
+}
+
+function failed(phase: Phase, error: unknown): never {
+  const what = phase === 'loading' ? 'was loaded' : 'was started'
+  exitWith(
+    new GneissError(codeOfPhase(phase), `uncaught error while the application ${what}: ${firstLineOf(error)}`, {
+      cause: error,
+    }),
+  )
+}
+
+function stalled(phase: Phase): never {
+  const what =
+    phase === 'loading' ? 'loading: a top-level await in it does not settle' : 'starting: its lifespan does not settle'
+  exitWith(new GneissError(codeOfPhase(phase), `the application never finished ${what}`))
+}
+
+function codeOfPhase(phase: Phase): 'ERR_APP' | 'ERR_LIFESPAN_STARTUP' {
+  return phase === 'loading' ? 'ERR_APP' : 'ERR_LIFESPAN_STARTUP'
+}
+
+/** Whoever read the output may go away; that ends neither the server nor the program. */
+function ignoreClosedOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return version
+}
