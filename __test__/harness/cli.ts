@@ -71,7 +71,7 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
     if (exit.code !== 0) faults.push(`exit code ${exit.code}, signal ${exit.signal}`)
     const stopped = running.events().find(({ event }) => event === 'stopped')
     if (stopped === undefined) faults.push('no stopped line on stdout')
-    else faults.push(...leftGauges(stopped.stats as Record<string, number>).map((text) => `left behind: ${text}`))
+    else faults.push(...leftGauges(stopped).map((text) => `left behind: ${text}`))
     if (faults.length > 0) throw new Error(`the command did not end well: ${faults.join('; ')}\n${exit.stderr}`)
     return exit
   }
@@ -115,7 +115,7 @@ interface Running {
 
 interface JsonLine {
   readonly event: string
-  readonly [key: string]: unknown
+  readonly [key: string]: number | string
 }
 
 function run(args: readonly string[], options: CliOptions): Running {

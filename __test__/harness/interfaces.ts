@@ -1,4 +1,6 @@
 /** One handler, written once and served through each interface: for rules that hold for all of them. */
+import { Response as LightResponse } from '../../dist/index.js'
+
 import type { App, Options } from './app.ts'
 
 /** The interfaces a test runs through. */
@@ -122,7 +124,10 @@ function rsgiApp(handler: Handler): unknown {
   }
 }
 
-/** The handler runs on after it has given its head, as in the other interfaces; the body is a platform stream. */
+/**
+ * The handler runs on after it has given its head, as in the other interfaces. A whole answer is our
+ * light `Response`, a streamed one the platform's, so that both kinds are served.
+ */
 function fetchApp(handler: Handler): unknown {
   return (request: Request): Promise<Response> =>
     new Promise((resolve, reject) => {
@@ -137,8 +142,13 @@ function fetchApp(handler: Handler): unknown {
           reader ??= request.body?.getReader()
           return (await reader?.read())?.value
         },
-        respond: (status, headers, text) => resolve(new Response(text, { status, headers: headersOf(headers) })),
+        respond: (status, headers, text) => resolve(new LightResponse(text, { status, headers: headersOf(headers) })),
         async stream(status, headers) {
+          // The standard allows no body here at all, not even an empty one.
+          if (status === 204 || status === 304) {
+            resolve(new Response(null, { status, headers: headersOf(headers) }))
+            return { write: () => undefined, end: () => undefined }
+          }
           let room: (() => void) | undefined
           const source = new ReadableStream<Uint8Array>({
             start(controller) {
@@ -159,7 +169,11 @@ function fetchApp(handler: Handler): unknown {
           }
         },
       }
-      const fail = (error: unknown): void => (body === undefined ? reject(error) : body.error(error))
+      const fail = (error: unknown): void => {
+        body?.error(error)
+        // Has no effect once the response was returned.
+        reject(error)
+      }
       try {
         void Promise.resolve(handler(call)).then(undefined, fail)
       } catch (error) {
