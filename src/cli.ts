@@ -68,7 +68,7 @@ async function loadApplication(config: Config): Promise<LoadedApp> {
     )
   }
   // The application may keep the global `Response` when it is loaded.
-  if (config.fastResponse) (await import('./fetch-globals.ts')).installFetchGlobals()
+  if (config.fastResponse) (await import('./fetch/globals.ts')).installFetchGlobals()
   return await loadApp(config.app, { factory: config.factory, interface: config.interface })
 }
 

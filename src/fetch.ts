@@ -1,14 +1,14 @@
 /** The fetch interface: `fetch(request, info) -> Response | Promise<Response>`. */
 import { runInBackground } from './background.ts'
 import { GneissError } from './errors.ts'
+import { linkLightHeaders } from './fetch/headers.ts'
+import { LazyRequest, linkLazyRequest } from './fetch/request.ts'
 import { sendResponse } from './fetch/send.ts'
-import { linkLightHeaders } from './headers.ts'
-import { LazyRequest, linkLazyRequest } from './request.ts'
 import { peerOf } from './scope.ts'
 
 import type { Exchange } from './exchange.ts'
+import type { ServerRequest } from './fetch/request.ts'
 import type { Adapter } from './protocol.ts'
-import type { ServerRequest } from './request.ts'
 
 /** The client's side of the connection. */
 export interface RemoteAddress {

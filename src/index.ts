@@ -4,7 +4,7 @@
  */
 export { defineApp, defineConfig } from './define.ts'
 export { ERROR_CODES, GneissError } from './errors.ts'
-export { Response } from './response.ts'
+export { Response } from './fetch/response.ts'
 export { serve } from './server.ts'
 
 export type {
@@ -28,11 +28,12 @@ export type {
 } from './asgi/types.ts'
 export type { ConfigInput, DefineAppOptions } from './define.ts'
 export type { CodeEntry, ErrorCode, Fault } from './errors.ts'
-export type { FetchApp } from './fetch.ts'
+export type { FetchApp, FetchAppObject, FetchHandler, FetchInfo, RemoteAddress } from './fetch.ts'
+export type { RequestExtras, ServerRequest } from './fetch/request.ts'
+export type { ResponseBody } from './fetch/response.ts'
 export type { LogLevel } from './log.ts'
 export type { Config, Duration, OptionKey, Options, Size } from './options.ts'
 export type { InterfaceName } from './protocol.ts'
-export type { ResponseBody } from './response.ts'
 export type { RsgiApp, RsgiAppObject, RsgiHandler, RsgiHeader, RsgiProtocol, RsgiStream } from './rsgi.ts'
 export type { RsgiHeaders, RsgiScope } from './rsgi/scope.ts'
 export type { Address, App, CloseOptions, Server, Stats } from './server/types.ts'

@@ -3,9 +3,9 @@
  * to know of them. A copy of what the application gave, so that its later changes change nothing.
  */
 import { FieldKind, fieldLineOf, fieldNameOf } from '../header-text.ts'
-import { LightHeaders } from '../headers.ts'
+import { LightHeaders } from './headers.ts'
 
-import type { HeaderPair } from '../headers.ts'
+import type { HeaderPair } from './headers.ts'
 
 /** Header fields as one string. */
 export interface ResponseHead {

@@ -7,17 +7,17 @@
  */
 import { failExchange, failUnanswered } from '../dispatch.ts'
 import { GneissError, typeErrorOf } from '../errors.ts'
-import { Response as LightResponse } from '../response.ts'
 import { methodOf } from '../scope.ts'
 import { pumpIterable } from '../streaming.ts'
 import { discardBody, isHeld, isStream, streamOf } from './body.ts'
 import { addField, headOf, withoutConnectionFields } from './head.ts'
+import { Response as LightResponse } from './response.ts'
 import { Resumed, sourceOf } from './source.ts'
 
 import type { Exchange } from '../exchange.ts'
-import type { ResponseParts } from '../response.ts'
 import type { BodySource } from './body.ts'
 import type { ResponseHead } from './head.ts'
+import type { ResponseParts } from './response.ts'
 import type { PieceSource } from './source.ts'
 
 /**

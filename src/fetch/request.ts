@@ -5,17 +5,17 @@
  * state in private fields of objects that it made itself. What only the platform can do (clone, be the
  * input of another `Request`) is done by a platform request that is made of this one at that moment.
  */
-import { runInBackground } from './background.ts'
-import { typeErrorOf } from './errors.ts'
-import { isUsed, textOf } from './fetch/body.ts'
-import { inheritFrom, loadPlatform, shareState } from './fetch/platform.ts'
-import { urlOf } from './fetch/url.ts'
+import { runInBackground } from '../background.ts'
+import { typeErrorOf } from '../errors.ts'
+import { Meta } from '../native.ts'
+import { methodOf, peerOf } from '../scope.ts'
+import { readAll, requestStream } from '../streaming.ts'
+import { isUsed, textOf } from './body.ts'
 import { LightHeaders } from './headers.ts'
-import { Meta } from './native.ts'
-import { methodOf, peerOf } from './scope.ts'
-import { readAll, requestStream } from './streaming.ts'
+import { inheritFrom, loadPlatform, shareState } from './platform.ts'
+import { urlOf } from './url.ts'
 
-import type { Exchange } from './exchange.ts'
+import type { Exchange } from '../exchange.ts'
 
 /** What the fetch interface adds to a `Request`, under the names other servers use. */
 export interface RequestExtras {

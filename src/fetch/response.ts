@@ -5,14 +5,14 @@
  * request. This one keeps strings and bytes as they are and its headers as one string; it builds a
  * stream or a `Headers` only for who asks for one.
  */
-import { typeErrorOf } from './errors.ts'
-import { TEXT_TYPE, bodyOf, bytesOf, heldBehind, isHeld, isStream, isUsed, streamOf, textOf } from './fetch/body.ts'
-import { addField, emptyHead, headOf, pairsOf } from './fetch/head.ts'
-import { inheritFrom, isInstanceOf, loadPlatform } from './fetch/platform.ts'
+import { typeErrorOf } from '../errors.ts'
+import { TEXT_TYPE, bodyOf, bytesOf, heldBehind, isHeld, isStream, isUsed, streamOf, textOf } from './body.ts'
+import { addField, emptyHead, headOf, pairsOf } from './head.ts'
 import { LightHeaders, linkLightHeaders } from './headers.ts'
+import { inheritFrom, isInstanceOf, loadPlatform } from './platform.ts'
 
-import type { BodySource } from './fetch/body.ts'
-import type { ResponseHead } from './fetch/head.ts'
+import type { BodySource } from './body.ts'
+import type { ResponseHead } from './head.ts'
 
 /** What a `Response` can be made of. Bytes are not copied: leave them alone until they are sent. */
 export type ResponseBody =

@@ -4,9 +4,9 @@
  * A platform `Headers` of ten fields costs more than answering the request does. This one searches the
  * head of the request for `get` and `has`, and makes a list of it only for who changes or iterates.
  */
-import { inheritFrom, loadPlatform } from './fetch/platform.ts'
-import { fieldNameOf, fieldValueOf } from './header-text.ts'
-import { fieldsOf } from './scope.ts'
+import { fieldNameOf, fieldValueOf } from '../header-text.ts'
+import { fieldsOf } from '../scope.ts'
+import { inheritFrom, loadPlatform } from './platform.ts'
 
 /** A name in lower case and a value. */
 export type HeaderPair = readonly [name: string, value: string]

@@ -2,7 +2,7 @@
  * Puts the light `Response` in the place of the platform's, and makes the rest of the platform's
  * Fetch accept our requests. Only the `fastResponse` option asks for it: a library leaves globals alone.
  */
-import { isInstanceOf, loadPlatform } from './fetch/platform.ts'
+import { isInstanceOf, loadPlatform } from './platform.ts'
 import { LazyRequest, linkLazyRequest } from './request.ts'
 import { Response as LightResponse } from './response.ts'
 
