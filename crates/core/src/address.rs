@@ -80,12 +80,19 @@ impl Listener {
     /// The descriptor is no listening stream socket.
     pub fn adopt(socket: Socket) -> io::Result<Self> {
         if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a listening stream socket",
+            ));
         }
         socket.set_nonblocking(true)?;
         socket.set_cloexec(true)?;
         let address = Endpoint::from(&socket.local_addr()?);
-        Ok(Self { socket, address, file: None })
+        Ok(Self {
+            socket,
+            address,
+            file: None,
+        })
     }
 
     /// The socket, to accept from.
@@ -105,9 +112,9 @@ impl Listener {
     pub fn pseudo_head(&self, connection: &Socket, peer: &SockAddr) -> Box<[u8]> {
         let local = match &self.address {
             // Only a wildcard listener has to ask which of its addresses was meant.
-            Endpoint::Tcp(address) if address.ip().is_unspecified() => {
-                connection.local_addr().map_or_else(|_| self.address.clone(), |found| Endpoint::from(&found))
-            }
+            Endpoint::Tcp(address) if address.ip().is_unspecified() => connection
+                .local_addr()
+                .map_or_else(|_| self.address.clone(), |found| Endpoint::from(&found)),
             address => address.clone(),
         };
         let mut text = Vec::with_capacity(64);
@@ -128,7 +135,11 @@ impl Listener {
     }
 
     fn bind_address(address: SocketAddr, backlog: i32) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         // A restart must not wait for old connections in TIME_WAIT. SO_REUSEPORT stays off: it
         // would hide a port that is in use.
         socket.set_reuse_address(true)?;
@@ -139,7 +150,11 @@ impl Listener {
         socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
         let address = Endpoint::from(&socket.local_addr()?);
-        Ok(Self { socket, address, file: None })
+        Ok(Self {
+            socket,
+            address,
+            file: None,
+        })
     }
 
     fn bind_unix(path: &Path, backlog: i32) -> io::Result<Self> {
@@ -153,11 +168,19 @@ impl Listener {
             socket.bind(&address)?;
         }
         let found = std::fs::symlink_metadata(path)?;
-        let file = SocketFile { path: path.to_path_buf(), device: found.dev(), inode: found.ino() };
+        let file = SocketFile {
+            path: path.to_path_buf(),
+            device: found.dev(),
+            inode: found.ino(),
+        };
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
         socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, address: Endpoint::Unix(path.to_path_buf()), file: Some(file) })
+        Ok(Self {
+            socket,
+            address: Endpoint::Unix(path.to_path_buf()),
+            file: Some(file),
+        })
     }
 
     /// Whether the socket file is removed with the listener.
@@ -182,7 +205,12 @@ impl Endpoint {
             Self::Unix(path) => {
                 text.extend_from_slice(b"unix:");
                 // The head is a sequence of lines, so a line feed in a path cannot be kept.
-                text.extend(path.as_os_str().as_encoded_bytes().iter().map(|&byte| if byte == b'\n' { b'?' } else { byte }));
+                text.extend(
+                    path.as_os_str()
+                        .as_encoded_bytes()
+                        .iter()
+                        .map(|&byte| if byte == b'\n' { b'?' } else { byte }),
+                );
             }
         }
     }
@@ -191,7 +219,14 @@ impl Endpoint {
 impl From<&SockAddr> for Endpoint {
     fn from(address: &SockAddr) -> Self {
         address.as_socket().map_or_else(
-            || Self::Unix(address.as_pathname().map(Path::to_path_buf).unwrap_or_default()),
+            || {
+                Self::Unix(
+                    address
+                        .as_pathname()
+                        .map(Path::to_path_buf)
+                        .unwrap_or_default(),
+                )
+            },
             Self::Tcp,
         )
     }
@@ -199,7 +234,8 @@ impl From<&SockAddr> for Endpoint {
 
 /// A socket file that nobody answers at was left behind by a process that died.
 fn is_stale(path: &Path, address: &SockAddr) -> bool {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     is_socket
         && Socket::new(Domain::UNIX, Type::STREAM, None)
             .and_then(|probe| probe.connect(address))
@@ -213,7 +249,9 @@ mod tests {
     #[test]
     fn a_port_in_use_is_an_error() {
         let first = Listener::bind(&Bind::Tcp("127.0.0.1".into(), 0), 16).unwrap();
-        let Endpoint::Tcp(address) = first.address() else { panic!("a TCP address") };
+        let Endpoint::Tcp(address) = first.address() else {
+            panic!("a TCP address")
+        };
         let error = Listener::bind(&Bind::Tcp("127.0.0.1".into(), address.port()), 16).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
@@ -228,7 +266,10 @@ mod tests {
         drop(stale);
         let live = Listener::bind(&Bind::Unix(path.clone()), 16).unwrap();
         assert!(Listener::bind(&Bind::Unix(path.clone()), 16).is_err());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o660
+        );
         drop(live);
         assert!(!path.exists());
         std::fs::write(&path, b"a file of somebody else").unwrap();
@@ -240,7 +281,8 @@ mod tests {
     #[test]
     fn pseudo_fields_name_both_ends() {
         let mut text = Vec::new();
-        Endpoint::Tcp("[::ffff:192.0.2.1]:80".parse().unwrap()).write_pseudo(&mut text, b"\n@peer:");
+        Endpoint::Tcp("[::ffff:192.0.2.1]:80".parse().unwrap())
+            .write_pseudo(&mut text, b"\n@peer:");
         Endpoint::Unix("/tmp/a\nb".into()).write_pseudo(&mut text, b"\n@local:");
         assert_eq!(text, b"\n@peer:192.0.2.1 80\n@local:unix:/tmp/a?b");
     }

@@ -12,12 +12,14 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds; only the owning thread calls it.
     pub fn add(&self, amount: u64) {
-        self.0.store(self.get().wrapping_add(amount), Ordering::Relaxed);
+        self.0
+            .store(self.get().wrapping_add(amount), Ordering::Relaxed);
     }
 
     /// Subtracts; only the owning thread calls it.
     pub fn subtract(&self, amount: u64) {
-        self.0.store(self.get().saturating_sub(amount), Ordering::Relaxed);
+        self.0
+            .store(self.get().saturating_sub(amount), Ordering::Relaxed);
     }
 
     /// The present value.

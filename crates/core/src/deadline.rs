@@ -31,7 +31,11 @@ struct Node {
     due: u64,
 }
 
-const FREE: Node = Node { previous: NONE, next: NONE, due: u64::MAX };
+const FREE: Node = Node {
+    previous: NONE,
+    next: NONE,
+    due: u64::MAX,
+};
 
 impl Wheel {
     /// An empty wheel that starts at `now` milliseconds.
@@ -64,7 +68,11 @@ impl Wheel {
 
     /// Takes `key` out.
     pub fn disarm(&mut self, key: u32) {
-        if self.nodes.get(key as usize).is_some_and(|node| node.due != u64::MAX) {
+        if self
+            .nodes
+            .get(key as usize)
+            .is_some_and(|node| node.due != u64::MAX)
+        {
             self.unlink(key);
         }
     }
@@ -122,7 +130,11 @@ impl Wheel {
         let bucket = bucket_of(due);
         let head = self.heads.get(bucket).copied().unwrap_or(NONE);
         if let Some(node) = self.nodes.get_mut(key as usize) {
-            *node = Node { previous: NONE, next: head, due };
+            *node = Node {
+                previous: NONE,
+                next: head,
+                due,
+            };
         }
         if let Some(next) = self.nodes.get_mut(head as usize) {
             next.previous = key;
@@ -137,7 +149,9 @@ impl Wheel {
     }
 
     fn unlink(&mut self, key: u32) {
-        let Some(node) = self.nodes.get(key as usize).copied() else { return };
+        let Some(node) = self.nodes.get(key as usize).copied() else {
+            return;
+        };
         if let Some(next) = self.nodes.get_mut(node.next as usize) {
             next.previous = node.previous;
         }
@@ -161,7 +175,9 @@ impl Wheel {
     }
 
     fn is_occupied(&self, bucket: usize) -> bool {
-        self.occupied.get(bucket / 64).is_some_and(|word| word & (1 << (bucket % 64)) != 0)
+        self.occupied
+            .get(bucket / 64)
+            .is_some_and(|word| word & (1 << (bucket % 64)) != 0)
     }
 }
 

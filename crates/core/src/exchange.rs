@@ -44,7 +44,10 @@ impl Id {
 
     /// The id as a number that a double holds exactly.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "an id has 53 bits by construction")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an id has 53 bits by construction"
+    )]
     pub fn to_f64(self) -> f64 {
         self.0 as f64
     }
@@ -203,7 +206,11 @@ mod tests {
 
     #[test]
     fn an_id_survives_the_trip_through_a_double() {
-        for (slot, generation, owner) in [(0, 0, 0), (Id::SLOTS - 1, Id::GENERATIONS - 1, 31), (77, 1_000_000, 3)] {
+        for (slot, generation, owner) in [
+            (0, 0, 0),
+            (Id::SLOTS - 1, Id::GENERATIONS - 1, 31),
+            (77, 1_000_000, 3),
+        ] {
             let id = Id::new(slot, generation, owner);
             assert_eq!(Id::from_f64(id.to_f64()), id);
             assert_eq!((id.slot(), id.generation()), (slot, generation));

@@ -25,7 +25,12 @@ impl Lane {
     /// An empty lane that rings `bell`.
     #[must_use]
     pub fn new(bell: Box<dyn Doorbell>) -> Self {
-        Self { events: Vec::with_capacity(64), next: 0, arena: Vec::with_capacity(16 * 1024), bell }
+        Self {
+            events: Vec::with_capacity(64),
+            next: 0,
+            arena: Vec::with_capacity(16 * 1024),
+            bell,
+        }
     }
 
     /// Queues an event.
@@ -45,7 +50,9 @@ impl Lane {
     /// Text of a request, by the offsets of its event.
     #[must_use]
     pub fn text(&self, offset: usize, len: usize) -> &[u8] {
-        self.arena.get(offset..offset.saturating_add(len)).unwrap_or_default()
+        self.arena
+            .get(offset..offset.saturating_add(len))
+            .unwrap_or_default()
     }
 
     /// The next event; its text stays until `recycle`.
@@ -82,7 +89,10 @@ impl Lane {
 
 impl std::fmt::Debug for Lane {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Lane").field("waiting", &self.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Lane")
+            .field("waiting", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,11 +119,16 @@ mod tests {
     fn the_bell_rings_once_a_batch() {
         let rings = Rc::new(Cell::new(0));
         let mut lane = Lane::new(Box::new(Count(Rc::clone(&rings))));
-        let event = Event::Drain { id: Id::new(0, 0, 0) };
+        let event = Event::Drain {
+            id: Id::new(0, 0, 0),
+        };
         lane.push(event);
         lane.push(event);
         assert_eq!(rings.get(), 1);
-        assert_eq!((lane.pop(), lane.pop(), lane.pop()), (Some(event), Some(event), None));
+        assert_eq!(
+            (lane.pop(), lane.pop(), lane.pop()),
+            (Some(event), Some(event), None)
+        );
         lane.recycle();
         lane.push(event);
         assert_eq!(rings.get(), 2);

@@ -13,6 +13,13 @@
 //! - [`counters`], [`shutdown`], [`address`]: what is open, how it ends, where it listens
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        reason = "tests compute with numbers of their own"
+    )
+)]
 
 pub mod address;
 pub mod config;

@@ -19,7 +19,9 @@ impl Shutdown {
     pub fn begin(&mut self, until: u64) {
         *self = match *self {
             Self::Serving => Self::Draining { until },
-            Self::Draining { until: earlier } => Self::Draining { until: earlier.min(until) },
+            Self::Draining { until: earlier } => Self::Draining {
+                until: earlier.min(until),
+            },
             Self::Cut => Self::Cut,
         };
     }

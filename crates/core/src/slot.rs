@@ -29,14 +29,26 @@ impl Slots {
     /// No slots yet; `owner` is written into every id.
     #[must_use]
     pub fn new(owner: u8) -> Self {
-        Self { entries: Vec::new(), free_head: NONE, free_tail: NONE, open: 0, owner }
+        Self {
+            entries: Vec::new(),
+            free_head: NONE,
+            free_tail: NONE,
+            open: 0,
+            owner,
+        }
     }
 
     /// Opens a slot for a connection; none when all 2^24 are taken.
     pub fn open(&mut self, connection: u32) -> Option<Id> {
         let index = if self.free_head == NONE {
-            let index = u32::try_from(self.entries.len()).ok().filter(|&index| index < Id::SLOTS)?;
-            self.entries.push(Slot { generation: 0, link: connection, is_open: true });
+            let index = u32::try_from(self.entries.len())
+                .ok()
+                .filter(|&index| index < Id::SLOTS)?;
+            self.entries.push(Slot {
+                generation: 0,
+                link: connection,
+                is_open: true,
+            });
             index
         } else {
             let index = self.free_head;
@@ -85,9 +97,14 @@ impl Slots {
     /// An exchange that a connection has open. Walks all slots: for what went wrong, not for requests.
     #[must_use]
     pub fn opened_by(&self, connection: u32) -> Option<Id> {
-        let index = self.entries.iter().position(|slot| slot.is_open && slot.link == connection)?;
+        let index = self
+            .entries
+            .iter()
+            .position(|slot| slot.is_open && slot.link == connection)?;
         let generation = self.entries.get(index)?.generation;
-        u32::try_from(index).ok().map(|index| Id::new(index, generation, self.owner))
+        u32::try_from(index)
+            .ok()
+            .map(|index| Id::new(index, generation, self.owner))
     }
 
     /// How many are open.
@@ -118,13 +135,18 @@ mod tests {
         assert_eq!(second.slot(), first.slot());
         assert_eq!(slots.connection(first), None);
         assert_eq!(slots.connection(second), Some(8));
-        assert_eq!(slots.connection(Id::new(second.slot(), second.generation(), 4)), None);
+        assert_eq!(
+            slots.connection(Id::new(second.slot(), second.generation(), 4)),
+            None
+        );
     }
 
     #[test]
     fn slots_are_reused_first_in_first_out() {
         let mut slots = Slots::new(0);
-        let ids: Vec<Id> = (0..4).map(|connection| slots.open(connection).unwrap()).collect();
+        let ids: Vec<Id> = (0..4)
+            .map(|connection| slots.open(connection).unwrap())
+            .collect();
         for id in [ids[2], ids[0], ids[3]] {
             slots.close(id);
         }

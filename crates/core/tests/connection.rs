@@ -1,15 +1,23 @@
 //! Whole connections through the table: bytes in, events and bytes out, a clock by hand.
 
-mod bench;
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::type_complexity,
+    reason = "a test fails by panicking and computes with numbers of its own"
+)]
 
-use bench::{Bench, text};
+mod workbench;
+
 use gneiss_core::{AbortReason, BodyOutcome, ChunkOutcome, Fate, ServerConfig, TakenBody};
+use workbench::{Workbench, text};
 
 const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[test]
 fn answers_leave_in_the_order_of_pipelined_requests() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\nGET /3 HTTP/1.1\r\nHost: x\r\n\r\n");
     for number in 1..=3 {
@@ -29,7 +37,7 @@ fn answers_leave_in_the_order_of_pipelined_requests() {
 fn a_request_split_at_every_byte_is_one_request() {
     let message = b"POST /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\nwor\r\n0\r\nX: y\r\n\r\n";
     for cut in 1..message.len() {
-        let mut bench = Bench::new(ServerConfig::default());
+        let mut bench = Workbench::new(ServerConfig::default());
         let key = bench.connect();
         bench.receive(key, &message[..cut]);
         bench.receive(key, &message[cut..]);
@@ -43,7 +51,7 @@ fn a_request_split_at_every_byte_is_one_request() {
 
 #[test]
 fn a_stale_id_is_a_no_op() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -51,14 +59,20 @@ fn a_stale_id_is_a_no_op() {
     assert!(!bench.table.end(request.id, false));
     assert!(!bench.table.reset(request.id));
     assert!(!bench.table.extend(request.id, 5));
-    assert!(matches!(bench.table.chunk(request.id, b"x", false, false), Ok(ChunkOutcome::Gone)));
-    assert!(matches!(bench.table.take_body(request.id), TakenBody::None(BodyOutcome::Gone)));
+    assert!(matches!(
+        bench.table.chunk(request.id, b"x", false, false),
+        Ok(ChunkOutcome::Gone)
+    ));
+    assert!(matches!(
+        bench.table.take_body(request.id),
+        TakenBody::None(BodyOutcome::Gone)
+    ));
     bench.close_and_check(key);
 }
 
 #[test]
 fn a_peer_that_closes_is_gone_and_the_application_hears_it_once() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -72,7 +86,10 @@ fn a_peer_that_closes_is_gone_and_the_application_hears_it_once() {
 
 #[test]
 fn a_half_closed_peer_is_served_where_that_is_allowed() {
-    let mut bench = Bench::new(ServerConfig { allow_half_open: true, ..ServerConfig::default() });
+    let mut bench = Workbench::new(ServerConfig {
+        allow_half_open: true,
+        ..ServerConfig::default()
+    });
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -87,12 +104,18 @@ fn a_half_closed_peer_is_served_where_that_is_allowed() {
 
 #[test]
 fn a_hundred_is_sent_only_when_the_application_reads() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n",
+    );
     let request = bench.request();
     assert_eq!(bench.sent(key), "");
-    assert!(matches!(bench.table.take_body(request.id), TakenBody::None(BodyOutcome::Pending)));
+    assert!(matches!(
+        bench.table.take_body(request.id),
+        TakenBody::None(BodyOutcome::Pending)
+    ));
     assert_eq!(bench.sent(key), "HTTP/1.1 100 Continue\r\n\r\n");
     bench.receive(key, b"abc");
     assert_eq!(bench.chunk_event(), request.id);
@@ -103,9 +126,12 @@ fn a_hundred_is_sent_only_when_the_application_reads() {
 
 #[test]
 fn an_answer_ahead_of_its_body_ends_the_connection_and_hides_nothing() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
+    );
     let request = bench.request();
     bench.respond(request.id, "no");
     assert!(bench.sent(key).contains("connection: close\r\n"));
@@ -120,12 +146,19 @@ fn an_answer_ahead_of_its_body_ends_the_connection_and_hides_nothing() {
 
 #[test]
 fn a_stream_is_chunked_and_tells_the_application_to_wait() {
-    let mut bench = Bench::new(ServerConfig { stream_buffer: 50, ..ServerConfig::default() });
+    let mut bench = Workbench::new(ServerConfig {
+        stream_buffer: 50,
+        ..ServerConfig::default()
+    });
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
     bench.start(request.id, "");
-    assert_eq!(bench.chunk(request.id, b"hello"), ChunkOutcome::Full, "the head alone fills a small buffer");
+    assert_eq!(
+        bench.chunk(request.id, b"hello"),
+        ChunkOutcome::Full,
+        "the head alone fills a small buffer"
+    );
     assert!(bench.no_event());
     let sent = bench.sent(key);
     assert!(sent.contains("transfer-encoding: chunked\r\n") && sent.ends_with("5\r\nhello\r\n"));
@@ -138,7 +171,7 @@ fn a_stream_is_chunked_and_tells_the_application_to_wait() {
 
 #[test]
 fn too_many_bytes_are_refused_and_too_few_cut_the_connection() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -153,7 +186,7 @@ fn too_many_bytes_are_refused_and_too_few_cut_the_connection() {
 
 #[test]
 fn a_cut_answer_without_framing_is_reset() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, b"GET / HTTP/1.0\r\n\r\n");
     let request = bench.request();
@@ -166,13 +199,16 @@ fn a_cut_answer_without_framing_is_reset() {
 
 #[test]
 fn done_is_reported_when_the_answer_was_handed_over() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, [GET, GET].concat().as_slice());
     let request = bench.request();
     bench.respond_done(request.id, "ok");
     bench.advance(key);
-    assert!(bench.no_event(), "the next request waits until the answer has left");
+    assert!(
+        bench.no_event(),
+        "the next request waits until the answer has left"
+    );
     assert!(!bench.sent(key).is_empty());
     assert_eq!(bench.done_event(), request.id);
     bench.advance(key);
@@ -196,11 +232,23 @@ fn every_deadline_ends_its_state() {
     let cases: [(&str, &[u8], u64, &str, Option<AbortReason>); 4] = [
         ("no byte", b"", 1_000, "", None),
         ("half a head", b"GET / HT", 2_000, "", None),
-        ("half a body", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", 4_000, "HTTP/1.1 408", Some(AbortReason::BodyTimeout)),
-        ("no answer", GET, 5_000, "HTTP/1.1 504", Some(AbortReason::RequestTimeout)),
+        (
+            "half a body",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+            4_000,
+            "HTTP/1.1 408",
+            Some(AbortReason::BodyTimeout),
+        ),
+        (
+            "no answer",
+            GET,
+            5_000,
+            "HTTP/1.1 504",
+            Some(AbortReason::RequestTimeout),
+        ),
     ];
     for (name, input, after, answer, reason) in cases {
-        let mut bench = Bench::new(quick.clone());
+        let mut bench = Workbench::new(quick.clone());
         let key = bench.connect();
         bench.receive(key, input);
         bench.pass(after - 100);
@@ -215,8 +263,13 @@ fn every_deadline_ends_its_state() {
 
 #[test]
 fn an_idle_a_silent_and_a_stalled_connection_end_too() {
-    let quick = ServerConfig { keep_alive: 3_000, response_idle_timeout: 4_000, write_timeout: 5_000, ..ServerConfig::default() };
-    let mut bench = Bench::new(quick.clone());
+    let quick = ServerConfig {
+        keep_alive: 3_000,
+        response_idle_timeout: 4_000,
+        write_timeout: 5_000,
+        ..ServerConfig::default()
+    };
+    let mut bench = Workbench::new(quick.clone());
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -226,7 +279,7 @@ fn an_idle_a_silent_and_a_stalled_connection_end_too() {
     assert_eq!(bench.wish(key).fate, Fate::Close);
     bench.close_and_check(key);
 
-    let mut bench = Bench::new(quick.clone());
+    let mut bench = Workbench::new(quick.clone());
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -237,7 +290,7 @@ fn an_idle_a_silent_and_a_stalled_connection_end_too() {
     assert_eq!(bench.wish(key).fate, Fate::Reset);
     bench.close_and_check(key);
 
-    let mut bench = Bench::new(quick);
+    let mut bench = Workbench::new(quick);
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -249,11 +302,21 @@ fn an_idle_a_silent_and_a_stalled_connection_end_too() {
 
 #[test]
 fn the_request_clock_stands_still_while_the_application_waits_for_the_peer() {
-    let mut bench = Bench::new(ServerConfig { request_timeout: 1_000, body_idle_timeout: 60_000, ..ServerConfig::default() });
+    let mut bench = Workbench::new(ServerConfig {
+        request_timeout: 1_000,
+        body_idle_timeout: 60_000,
+        ..ServerConfig::default()
+    });
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n",
+    );
     let request = bench.request();
-    assert!(matches!(bench.table.take_body(request.id), TakenBody::None(BodyOutcome::Pending)));
+    assert!(matches!(
+        bench.table.take_body(request.id),
+        TakenBody::None(BodyOutcome::Pending)
+    ));
     bench.pass(5_000);
     assert_eq!(bench.any_abort(), None);
     bench.receive(key, b"abc");
@@ -266,7 +329,10 @@ fn the_request_clock_stands_still_while_the_application_waits_for_the_peer() {
 
 #[test]
 fn an_application_may_ask_for_more_time() {
-    let mut bench = Bench::new(ServerConfig { request_timeout: 1_000, ..ServerConfig::default() });
+    let mut bench = Workbench::new(ServerConfig {
+        request_timeout: 1_000,
+        ..ServerConfig::default()
+    });
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -282,9 +348,16 @@ fn an_application_may_ask_for_more_time() {
 
 #[test]
 fn a_body_below_the_least_rate_is_too_slow() {
-    let mut bench = Bench::new(ServerConfig { body_idle_timeout: 0, request_timeout: 0, ..ServerConfig::default() });
+    let mut bench = Workbench::new(ServerConfig {
+        body_idle_timeout: 0,
+        request_timeout: 0,
+        ..ServerConfig::default()
+    });
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+    );
     bench.request();
     for _ in 0..9 {
         bench.pass(1_000);
@@ -298,9 +371,15 @@ fn a_body_below_the_least_rate_is_too_slow() {
 
 #[test]
 fn a_body_is_held_back_beyond_the_read_ahead() {
-    let mut bench = Bench::new(ServerConfig { body_read_ahead: 10, ..ServerConfig::default() });
+    let mut bench = Workbench::new(ServerConfig {
+        body_read_ahead: 10,
+        ..ServerConfig::default()
+    });
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 25\r\n\r\n1234567890abcdefghij12345");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 25\r\n\r\n1234567890abcdefghij12345",
+    );
     let request = bench.request();
     assert_eq!(bench.wish(key).read, 0);
     assert_eq!(bench.body(request.id), b"1234567890");
@@ -308,24 +387,36 @@ fn a_body_is_held_back_beyond_the_read_ahead() {
     assert_eq!(bench.body(request.id), b"abcdefghij");
     bench.advance(key);
     assert_eq!(bench.body(request.id), b"12345");
-    assert!(matches!(bench.table.take_body(request.id), TakenBody::None(BodyOutcome::End)));
+    assert!(matches!(
+        bench.table.take_body(request.id),
+        TakenBody::None(BodyOutcome::End)
+    ));
     bench.respond(request.id, "ok");
     bench.close_and_check(key);
 }
 
 #[test]
 fn a_body_beyond_the_limit_is_refused_before_and_during() {
-    let small = ServerConfig { max_body: 10, ..ServerConfig::default() };
-    let mut bench = Bench::new(small.clone());
+    let small = ServerConfig {
+        max_body: 10,
+        ..ServerConfig::default()
+    };
+    let mut bench = Workbench::new(small.clone());
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n",
+    );
     assert!(bench.no_event(), "nothing of it reaches the application");
     assert!(bench.sent(key).starts_with("HTTP/1.1 413"));
     bench.close_and_check(key);
 
-    let mut bench = Bench::new(small);
+    let mut bench = Workbench::new(small);
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    );
     let request = bench.request();
     bench.receive(key, b"6\r\nworld!\r\n");
     assert_eq!(bench.abort(), (request.id, AbortReason::BodyTooLarge));
@@ -335,9 +426,12 @@ fn a_body_beyond_the_limit_is_refused_before_and_during() {
 
 #[test]
 fn a_body_that_is_wrong_from_the_start_never_reaches_the_application() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
-    bench.receive(key, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n");
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n",
+    );
     assert!(bench.no_event());
     assert!(bench.sent(key).starts_with("HTTP/1.1 400"));
     bench.close_and_check(key);
@@ -345,7 +439,7 @@ fn a_body_that_is_wrong_from_the_start_never_reaches_the_application() {
 
 #[test]
 fn draining_lets_the_present_answer_finish_and_says_close() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let (busy, idle) = (bench.connect(), bench.connect());
     bench.receive(busy, GET);
     let request = bench.request();
@@ -365,7 +459,7 @@ fn draining_lets_the_present_answer_finish_and_says_close() {
 
 #[test]
 fn what_is_open_at_the_closing_deadline_is_cut() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();
@@ -379,19 +473,22 @@ fn what_is_open_at_the_closing_deadline_is_cut() {
 
 #[test]
 fn head_and_not_modified_carry_no_body() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
     let request = bench.request();
     bench.respond(request.id, "four");
     let sent = bench.sent(key);
-    assert!(sent.contains("content-length: 4\r\n") && sent.ends_with("\r\n\r\n"), "{sent}");
+    assert!(
+        sent.contains("content-length: 4\r\n") && sent.ends_with("\r\n\r\n"),
+        "{sent}"
+    );
     bench.close_and_check(key);
 }
 
 #[test]
 fn a_peer_that_reads_slowly_does_not_grow_the_buffer() {
-    let mut bench = Bench::new(ServerConfig::default());
+    let mut bench = Workbench::new(ServerConfig::default());
     let key = bench.connect();
     bench.receive(key, GET);
     let request = bench.request();

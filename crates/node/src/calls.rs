@@ -30,7 +30,11 @@ struct Respond;
 impl HotCall for Respond {
     const NAME: &'static std::ffi::CStr = c"respond";
 
-    fn call<'s>(scope: &Scope<'s>, arguments: &Arguments<'s>, state: &EnvState) -> Option<Value<'s>> {
+    fn call<'s>(
+        scope: &Scope<'s>,
+        arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
         let [id, status, fields, count, body, flags] = *arguments;
         let (id, status) = (Id::from_f64(scope.read_f64(id)), status_of(scope, status));
         let wants_done = integer(scope, flags) & DONE != 0;
@@ -40,9 +44,13 @@ impl HotCall for Respond {
             Ok(reply) => reply,
             Err(fault) => return refuse(scope, AnswerFault::Head(fault)),
         };
-        let answer = |driver: &mut Driver, bytes: &[u8]| driver.table().respond(id, &reply, bytes, wants_done);
+        let answer = |driver: &mut Driver, bytes: &[u8]| {
+            driver.table().respond(id, &reply, bytes, wants_done)
+        };
         let outcome = with_body(scope, body, body_text, |bytes| {
-            state.with_driver(|driver| answer(driver, bytes)).unwrap_or(Err(AnswerFault::Gone))
+            state
+                .with_driver(|driver| answer(driver, bytes))
+                .unwrap_or(Err(AnswerFault::Gone))
         });
         match outcome {
             Some(Ok(())) => Some(scope.boolean(true)),
@@ -58,12 +66,18 @@ struct Start;
 impl HotCall for Start {
     const NAME: &'static std::ffi::CStr = c"start";
 
-    fn call<'s>(scope: &Scope<'s>, arguments: &Arguments<'s>, state: &EnvState) -> Option<Value<'s>> {
+    fn call<'s>(
+        scope: &Scope<'s>,
+        arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
         let [id, status, fields, count, ..] = *arguments;
         let (id, status) = (Id::from_f64(scope.read_f64(id)), status_of(scope, status));
         let text = &mut state.scratch.borrow_mut().fields;
         let outcome = match read_reply(scope, status, fields, count, text) {
-            Ok(reply) => state.with_driver(|driver| driver.table().start(id, &reply)).unwrap_or(Err(AnswerFault::Gone)),
+            Ok(reply) => state
+                .with_driver(|driver| driver.table().start(id, &reply))
+                .unwrap_or(Err(AnswerFault::Gone)),
             Err(fault) => Err(AnswerFault::Head(fault)),
         };
         match outcome {
@@ -79,13 +93,23 @@ struct Chunk;
 impl HotCall for Chunk {
     const NAME: &'static std::ffi::CStr = c"chunk";
 
-    fn call<'s>(scope: &Scope<'s>, arguments: &Arguments<'s>, state: &EnvState) -> Option<Value<'s>> {
+    fn call<'s>(
+        scope: &Scope<'s>,
+        arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
         let [id, data, flags, ..] = *arguments;
         let (id, flags) = (Id::from_f64(scope.read_f64(id)), integer(scope, flags));
         let text = &mut state.scratch.borrow_mut().body;
         let outcome = with_body(scope, data, text, |bytes| {
-            let send = |driver: &mut Driver| driver.table().chunk(id, bytes, flags & LAST != 0, flags & DONE != 0);
-            state.with_driver(send).unwrap_or(Ok(gneiss_core::ChunkOutcome::Gone))
+            let send = |driver: &mut Driver| {
+                driver
+                    .table()
+                    .chunk(id, bytes, flags & LAST != 0, flags & DONE != 0)
+            };
+            state
+                .with_driver(send)
+                .unwrap_or(Ok(gneiss_core::ChunkOutcome::Gone))
         });
         match outcome {
             Some(Ok(outcome)) => Some(scope.uint32(outcome as u32)),
@@ -100,10 +124,16 @@ struct End;
 impl HotCall for End {
     const NAME: &'static std::ffi::CStr = c"end";
 
-    fn call<'s>(scope: &Scope<'s>, arguments: &Arguments<'s>, state: &EnvState) -> Option<Value<'s>> {
+    fn call<'s>(
+        scope: &Scope<'s>,
+        arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
         let [id, flags, ..] = *arguments;
         let (id, flags) = (Id::from_f64(scope.read_f64(id)), integer(scope, flags));
-        let is_open = state.with_driver(|driver| driver.table().end(id, flags & DONE != 0)).unwrap_or(false);
+        let is_open = state
+            .with_driver(|driver| driver.table().end(id, flags & DONE != 0))
+            .unwrap_or(false);
         Some(scope.boolean(is_open))
     }
 }
@@ -113,9 +143,19 @@ struct Reset;
 impl HotCall for Reset {
     const NAME: &'static std::ffi::CStr = c"reset";
 
-    fn call<'s>(scope: &Scope<'s>, arguments: &Arguments<'s>, state: &EnvState) -> Option<Value<'s>> {
+    fn call<'s>(
+        scope: &Scope<'s>,
+        arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
         let id = Id::from_f64(scope.read_f64(arguments[0]));
-        Some(scope.boolean(state.with_driver(|driver| driver.table().reset(id)).unwrap_or(false)))
+        Some(
+            scope.boolean(
+                state
+                    .with_driver(|driver| driver.table().reset(id))
+                    .unwrap_or(false),
+            ),
+        )
     }
 }
 
@@ -124,7 +164,11 @@ struct TakeBody;
 impl HotCall for TakeBody {
     const NAME: &'static std::ffi::CStr = c"takeBody";
 
-    fn call<'s>(scope: &Scope<'s>, arguments: &Arguments<'s>, state: &EnvState) -> Option<Value<'s>> {
+    fn call<'s>(
+        scope: &Scope<'s>,
+        arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
         let id = Id::from_f64(scope.read_f64(arguments[0]));
         let taken = state.with_driver(|driver| driver.table().take_body(id));
         match taken.unwrap_or(TakenBody::None(gneiss_core::BodyOutcome::Gone)) {
@@ -144,25 +188,50 @@ struct Extend;
 impl HotCall for Extend {
     const NAME: &'static std::ffi::CStr = c"extend";
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
-    fn call<'s>(scope: &Scope<'s>, arguments: &Arguments<'s>, state: &EnvState) -> Option<Value<'s>> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "float casts saturate"
+    )]
+    fn call<'s>(
+        scope: &Scope<'s>,
+        arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
         let [id, milliseconds, ..] = *arguments;
-        let (id, milliseconds) = (Id::from_f64(scope.read_f64(id)), scope.read_f64(milliseconds) as u64);
-        let is_open = state.with_driver(|driver| driver.table().extend(id, milliseconds)).unwrap_or(false);
+        let (id, milliseconds) = (
+            Id::from_f64(scope.read_f64(id)),
+            scope.read_f64(milliseconds) as u64,
+        );
+        let is_open = state
+            .with_driver(|driver| driver.table().extend(id, milliseconds))
+            .unwrap_or(false);
         Some(scope.boolean(is_open))
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate, NaN is 0")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "float casts saturate, NaN is 0"
+)]
 fn integer<'s>(scope: &Scope<'s>, value: Value<'s>) -> u32 {
     scope.read_f64(value) as u32
 }
 
 /// A status that is no integer in range becomes 0, which the encoder refuses.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range was checked"
+)]
 fn status_of<'s>(scope: &Scope<'s>, value: Value<'s>) -> u16 {
     let number = scope.read_f64(value);
-    if (0.0..1000.0).contains(&number) && number.fract() == 0.0 { number as u16 } else { 0 }
+    if (0.0..1000.0).contains(&number) && number.fract() == 0.0 {
+        number as u16
+    } else {
+        0
+    }
 }
 
 /// Header text: read as UTF-8 and transcoded, because Node-API's own Latin-1 read folds U+010A
@@ -180,7 +249,11 @@ fn read_reply<'s, 't>(
     }
     let length = transcode_utf8(text)?;
     text.truncate(length);
-    Ok(Reply { status, fields: text, count: integer(scope, count) as usize })
+    Ok(Reply {
+        status,
+        fields: text,
+        count: integer(scope, count) as usize,
+    })
 }
 
 /// Lends the bytes of a body: a string as UTF-8, a `Uint8Array` as it is, nothing as no bytes.
@@ -211,7 +284,10 @@ fn refuse<'s>(scope: &Scope<'s>, fault: AnswerFault) -> Option<Value<'s>> {
 }
 
 fn refuse_body<'s>(scope: &Scope<'s>) -> Option<Value<'s>> {
-    scope.throw_type_error(c"ERR_BODY_TYPE", c"A body must be a string or a Uint8Array.");
+    scope.throw_type_error(
+        c"ERR_BODY_TYPE",
+        c"A body must be a string or a Uint8Array.",
+    );
     None
 }
 

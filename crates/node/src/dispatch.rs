@@ -41,10 +41,14 @@ struct Call<'s> {
 
 /// Delivers a batch: at most 16 exchanges, or what fits into the turn. Microtasks run at its end.
 pub(crate) fn deliver(state: &EnvState, started: Instant) {
-    if state.is_ending() || state.with_driver(|driver| driver.table.lane().is_empty()) != Some(false) {
+    if state.is_ending()
+        || state.with_driver(|driver| driver.table.lane().is_empty()) != Some(false)
+    {
         return;
     }
-    let Some(context) = state.async_context() else { return };
+    let Some(context) = state.async_context() else {
+        return;
+    };
     Scope::with_handles(state, |scope| {
         scope.with_callback(&context, |scope| deliver_batch(scope, state, started))
     });
@@ -53,7 +57,8 @@ pub(crate) fn deliver(state: &EnvState, started: Instant) {
 
 /// Lets go of the driver when its last server is closed.
 pub(crate) fn leave_when_empty(state: &EnvState) {
-    let is_empty = state.with_driver(|driver| driver.table.has_no_server() && driver.table.lane().is_empty());
+    let is_empty =
+        state.with_driver(|driver| driver.table.has_no_server() && driver.table.lane().is_empty());
     if is_empty == Some(true) {
         let driver = state.driver().borrow_mut().take();
         drop(driver);
@@ -66,7 +71,10 @@ fn deliver_batch(scope: &Scope<'_>, state: &EnvState, started: Instant) {
         let call = state.with_driver(|driver| next_call(scope, driver));
         let Some(Some(call)) = call else { return };
         let outcome = match call.function {
-            Some(function) => scope.call(function, call.arguments.get(..call.count).unwrap_or_default()),
+            Some(function) => scope.call(
+                function,
+                call.arguments.get(..call.count).unwrap_or_default(),
+            ),
             None => Ok(()),
         };
         if let (Err(_), Some(id)) = (outcome, call.request) {
@@ -90,13 +98,31 @@ fn deliver_batch(scope: &Scope<'_>, state: &EnvState, started: Instant) {
 fn next_call<'s>(scope: &Scope<'s>, driver: &mut Driver) -> Option<Call<'s>> {
     let event = driver.table.lane_mut().pop()?;
     Some(match event {
-        Event::Request { id, server, meta, offset, target_len, head_len } => {
+        Event::Request {
+            id,
+            server,
+            meta,
+            offset,
+            target_len,
+            head_len,
+        } => {
             let lane = driver.table.lane();
             let target = scope.latin1(lane.text(offset, target_len));
             let head = scope.latin1(lane.text(offset.saturating_add(target_len), head_len));
             let function = functions(driver, server).and_then(|found| scope.deref(&found.dispatch));
-            let arguments = [scope.number(id.to_f64()), scope.uint32(meta.0), target, head];
-            Call { function, arguments, count: 4, request: Some(id), closed: None }
+            let arguments = [
+                scope.number(id.to_f64()),
+                scope.uint32(meta.0),
+                target,
+                head,
+            ];
+            Call {
+                function,
+                arguments,
+                count: 4,
+                request: Some(id),
+                closed: None,
+            }
         }
         Event::Chunk { id } => notification(scope, driver, id, Kind::Chunk, 0),
         Event::Drain { id } => notification(scope, driver, id, Kind::Drain, 0),
@@ -105,20 +131,48 @@ fn next_call<'s>(scope: &Scope<'s>, driver: &mut Driver) -> Option<Call<'s>> {
         Event::Closed { server } => {
             let function = functions(driver, server).and_then(|found| scope.deref(&found.notify));
             let arguments = arguments_of(scope, f64::from(server.0), Kind::Closed, 0);
-            Call { function, arguments, count: 3, request: None, closed: Some(server) }
+            Call {
+                function,
+                arguments,
+                count: 3,
+                request: None,
+                closed: Some(server),
+            }
         }
     })
 }
 
 /// Notifications of exchanges find their object by id, so any server's function will do.
-fn notification<'s>(scope: &Scope<'s>, driver: &Driver, id: Id, kind: Kind, detail: u32) -> Call<'s> {
-    let function = driver.servers.iter().flatten().next().and_then(|found| scope.deref(&found.notify));
-    Call { function, arguments: arguments_of(scope, id.to_f64(), kind, detail), count: 3, request: None, closed: None }
+fn notification<'s>(
+    scope: &Scope<'s>,
+    driver: &Driver,
+    id: Id,
+    kind: Kind,
+    detail: u32,
+) -> Call<'s> {
+    let function = driver
+        .servers
+        .iter()
+        .flatten()
+        .next()
+        .and_then(|found| scope.deref(&found.notify));
+    Call {
+        function,
+        arguments: arguments_of(scope, id.to_f64(), kind, detail),
+        count: 3,
+        request: None,
+        closed: None,
+    }
 }
 
 fn arguments_of<'s>(scope: &Scope<'s>, subject: f64, kind: Kind, detail: u32) -> [Value<'s>; 4] {
     let detail = scope.uint32(detail);
-    [scope.number(subject), scope.uint32(kind as u32), detail, detail]
+    [
+        scope.number(subject),
+        scope.uint32(kind as u32),
+        detail,
+        detail,
+    ]
 }
 
 fn functions(driver: &Driver, server: ServerKey) -> Option<&ServerFunctions> {
@@ -128,7 +182,10 @@ fn functions(driver: &Driver, server: ServerKey) -> Option<&ServerFunctions> {
 fn forget_server(scope: &Scope<'_>, state: &EnvState, server: ServerKey) {
     let functions = state.with_driver(|driver| {
         driver.table.remove_server(server);
-        driver.servers.get_mut(usize::from(server.0)).and_then(Option::take)
+        driver
+            .servers
+            .get_mut(usize::from(server.0))
+            .and_then(Option::take)
     });
     if let Some(Some(functions)) = functions {
         scope.release(functions.dispatch);

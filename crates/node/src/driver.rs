@@ -9,14 +9,16 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use gneiss_core::{Doorbell, ServerKey, Table};
 
+use crate::clock::Clock;
 use crate::dispatch::{self, ServerFunctions};
 use crate::env::EnvState;
 use crate::peer::{ListenerPlace, Peer};
-use crate::uv::{Handle, Kind};
+use crate::phases::Phases;
+use crate::uv::READABLE;
 
 /// Sockets, handles and the clock of one isolate's connections.
 pub(crate) struct Driver {
@@ -31,22 +33,12 @@ pub(crate) struct Driver {
     pub(crate) settling: Vec<u32>,
     /// One read at a time, for all connections.
     pub(crate) buffer: Box<[u8]>,
-    prepare: Handle,
-    check: Handle,
-    timer: Handle,
-    idle: Handle,
-    idles: bool,
-    /// The check handle is referenced.
-    keeps_alive: bool,
-    /// When the timer fires, in our milliseconds.
-    timer_at: Option<u64>,
-    is_late: bool,
+    phases: Phases,
+    clock: Clock,
     bell: Rc<Cell<bool>>,
+    /// The timer has fired.
+    is_late: bool,
     in_turn: bool,
-    origin: Instant,
-    now: u64,
-    wall_read_at: Option<u64>,
-    wall: u64,
 }
 
 /// What a poll callback noted.
@@ -54,14 +46,10 @@ pub(crate) struct Driver {
 pub(crate) struct Ready {
     /// Key of a connection, or of a listener with `LISTENER` set.
     pub(crate) key: u32,
-    /// The socket reported an error; libuv stopped its handle.
-    pub(crate) is_broken: bool,
-    /// There is room to write.
-    pub(crate) is_writable: bool,
-    /// There are bytes, or the peer's end.
-    pub(crate) is_readable: bool,
-    /// The peer has closed.
-    pub(crate) is_ended: bool,
+    /// Negative when the socket broke: libuv has stopped its handle then.
+    pub(crate) status: c_int,
+    /// What the socket is ready for.
+    pub(crate) events: c_int,
 }
 
 /// Set in the key of a listener.
@@ -80,7 +68,7 @@ impl Driver {
     /// A driver without servers; `None` if libuv refuses a handle.
     pub(crate) fn new(state: &EnvState) -> Option<Self> {
         let bell = Rc::new(Cell::new(false));
-        let driver = Self {
+        Some(Self {
             table: Table::new(0, Box::new(Flag(Rc::clone(&bell))), 0),
             peers: Vec::new(),
             listeners: Vec::new(),
@@ -89,28 +77,12 @@ impl Driver {
             ready: Vec::new(),
             settling: Vec::new(),
             buffer: vec![0; READ_MOST].into_boxed_slice(),
-            prepare: Handle::new(state, Kind::Prepare)?,
-            check: Handle::new(state, Kind::Check)?,
-            timer: Handle::new(state, Kind::Timer)?,
-            idle: Handle::new(state, Kind::Idle)?,
-            idles: false,
-            keeps_alive: false,
-            timer_at: None,
-            is_late: false,
+            phases: Phases::new(state)?,
+            clock: Clock::new(),
             bell,
+            is_late: false,
             in_turn: false,
-            origin: Instant::now(),
-            now: 0,
-            wall_read_at: None,
-            wall: 0,
-        };
-        driver.prepare.start(Kind::Prepare);
-        driver.check.start(Kind::Check);
-        // Only listeners and busy connections keep the process alive.
-        for handle in [&driver.prepare, &driver.check, &driver.timer, &driver.idle] {
-            handle.set_ref(false);
-        }
-        Some(driver)
+        })
     }
 
     /// The table, for a call from JavaScript: outside of a turn the clock is read first.
@@ -123,7 +95,11 @@ impl Driver {
 
     /// Accepts no more for a server, drains it, cuts what is left after `timeout` milliseconds.
     pub(crate) fn close_server(&mut self, server: ServerKey, timeout: u64) {
-        if self.servers.get(usize::from(server.0)).is_none_or(Option::is_none) {
+        if self
+            .servers
+            .get(usize::from(server.0))
+            .is_none_or(Option::is_none)
+        {
             return;
         }
         self.close_listeners(server);
@@ -133,7 +109,11 @@ impl Driver {
         }
         // Each connection is read once more: a request that the kernel holds already is answered.
         for key in self.table.keys_of(server) {
-            self.ready.push(Ready { key, is_broken: false, is_writable: false, is_readable: true, is_ended: false });
+            self.ready.push(Ready {
+                key,
+                status: 0,
+                events: READABLE,
+            });
         }
         self.after_work();
     }
@@ -170,34 +150,23 @@ impl Driver {
     /// Keeps the loop awake while work waits, and the timer at the next deadline.
     fn after_work(&mut self) {
         self.resume_listeners();
-        let keep_awake = self.has_work() || self.closing.iter().any(|&server| self.table.is_drained(server));
+        let keep_awake = self.has_work()
+            || self
+                .closing
+                .iter()
+                .any(|&server| self.table.is_drained(server));
         self.bell.set(false);
+        self.phases.keep_awake(keep_awake);
         // Whoever waits for the end of a server gets to hear of it.
-        let keeps_alive = !self.closing.is_empty() || !self.table.lane().is_empty();
-        if keeps_alive != self.keeps_alive {
-            self.keeps_alive = keeps_alive;
-            self.check.set_ref(keeps_alive);
-        }
-        if keep_awake != self.idles {
-            self.idles = keep_awake;
-            if keep_awake {
-                self.idle.start(Kind::Idle);
-            } else {
-                self.idle.stop_idle();
-            }
-        }
+        self.phases
+            .keep_alive(!self.closing.is_empty() || !self.table.lane().is_empty());
         self.arm_timer();
     }
 
     fn arm_timer(&mut self) {
-        let next = match (self.table.next_deadline(), self.next_resume()) {
-            (Some(deadline), Some(resume)) => Some(deadline.min(resume)),
-            (deadline, resume) => deadline.or(resume),
-        };
-        let Some(next) = next else { return };
-        if self.timer_at.is_none_or(|armed| next < armed) {
-            self.timer_at = Some(next);
-            self.timer.start_timer(next.saturating_sub(self.now).max(1));
+        let deadlines = [self.table.next_deadline(), self.next_resume()];
+        if let Some(next) = deadlines.into_iter().flatten().min() {
+            self.phases.wake_at(next, self.clock.now());
         }
     }
 
@@ -228,7 +197,10 @@ impl Driver {
         if self.closing.is_empty() || state.handles() != self.live_handles() {
             return;
         }
-        let (gone, rest) = self.closing.iter().partition(|&&server| self.table.is_drained(server));
+        let (gone, rest) = self
+            .closing
+            .iter()
+            .partition(|&&server| self.table.is_drained(server));
         self.closing = rest;
         let gone: Vec<ServerKey> = gone;
         for server in gone {
@@ -239,25 +211,23 @@ impl Driver {
     fn live_handles(&self) -> usize {
         let peers = self.peers.iter().flatten().count();
         let listeners = self.listeners.iter().flatten().count();
-        OWN_HANDLES.saturating_add(peers).saturating_add(listeners)
+        Phases::HANDLES
+            .saturating_add(peers)
+            .saturating_add(listeners)
     }
 
     fn read_clock(&mut self) {
-        self.now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // The date has a resolution of a second: a tenth of one is soon enough.
-        if self.wall_read_at.is_none_or(|at| self.now.saturating_sub(at) >= WALL_CLOCK_EVERY) {
-            self.wall_read_at = Some(self.now);
-            self.wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        }
-        self.table.set_time(self.now, self.wall);
+        self.clock.read();
+        self.table
+            .set_time(self.clock.now(), self.clock.unix_seconds());
     }
 
     /// Monotonic milliseconds of the last look at the clock.
     pub(crate) fn now(&self) -> u64 {
-        self.now
+        self.clock.now()
     }
 
-    /// The timer, prepare, check and idle handles are the driver's own.
+    /// Connections in the deadline wheel.
     pub(crate) fn timers(&self) -> usize {
         self.table.timers()
     }
@@ -268,11 +238,8 @@ pub(crate) fn on_poll(state: &EnvState, key: u32, status: c_int, events: c_int) 
     state.with_driver(|driver| {
         driver.ready.push(Ready {
             key,
-            // A reset arrives as a status, with the handle already stopped.
-            is_broken: status < 0,
-            is_writable: events & crate::uv::WRITABLE != 0,
-            is_readable: events & crate::uv::READABLE != 0,
-            is_ended: events & crate::uv::DISCONNECT != 0,
+            status,
+            events,
         });
     });
 }
@@ -312,26 +279,13 @@ pub(crate) fn on_prepare(state: &EnvState) {
 /// A deadline has come: looked at in the check phase, after the loop has polled.
 pub(crate) fn on_timer(state: &EnvState) {
     state.with_driver(|driver| {
-        driver.timer_at = None;
         driver.is_late = true;
-        driver.after_timer();
+        driver.phases.timer_fired();
+        driver.phases.keep_awake(true);
     });
-}
-
-impl Driver {
-    fn after_timer(&mut self) {
-        if !self.idles {
-            self.idles = true;
-            self.idle.start(Kind::Idle);
-        }
-    }
 }
 
 /// Our own share of a loop iteration; the rest belongs to timers and other I/O.
 pub(crate) const TURN: Duration = Duration::from_millis(1);
 /// One read of a socket.
 const READ_MOST: usize = 64 * 1024;
-/// Prepare, check, timer, idle.
-const OWN_HANDLES: usize = 4;
-/// Milliseconds between two looks at the wall clock.
-const WALL_CLOCK_EVERY: u64 = 100;

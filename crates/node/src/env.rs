@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::thread::{self, ThreadId};
 
 use napi_sys::napi_env;
+use static_assertions::assert_not_impl_any;
 
 use crate::driver::Driver;
-use crate::sys::{self, AsyncContext, CleanupHook, Scope};
+use crate::sys::{self, AsyncContext, CleanupHook, Reference, Scope, Value};
+use crate::uv::Handle;
 
 /// Everything the border keeps for one isolate. `!Send` and `!Sync` by what it holds.
 ///
@@ -31,6 +33,12 @@ pub(crate) struct EnvState {
     /// Strings of the present call are read into these, so that no call allocates.
     pub(crate) scratch: RefCell<Scratch>,
 }
+
+assert_not_impl_any!(EnvState: Send, Sync);
+assert_not_impl_any!(Scope<'static>: Send, Sync);
+assert_not_impl_any!(Value<'static>: Send, Sync);
+assert_not_impl_any!(Reference: Send, Sync);
+assert_not_impl_any!(Handle: Send, Sync);
 
 /// Buffers of the hot calls.
 #[derive(Default)]
@@ -71,7 +79,9 @@ impl EnvState {
     /// Aborts with a message when called on a wrong thread. Debug builds only: Node checks nothing.
     pub(crate) fn check_thread(&self) {
         if cfg!(debug_assertions) && thread::current().id() != self.thread {
-            eprintln!("gneiss: a call was made on a thread that does not own its isolate; this is a bug in gneiss");
+            eprintln!(
+                "gneiss: a call was made on a thread that does not own its isolate; this is a bug in gneiss"
+            );
             std::process::abort();
         }
     }
@@ -151,7 +161,11 @@ impl EnvState {
     }
 
     fn release_hook_when_idle(&self) {
-        let is_idle = self.handles.get() == 0 && self.driver.try_borrow().is_ok_and(|driver| driver.is_none());
+        let is_idle = self.handles.get() == 0
+            && self
+                .driver
+                .try_borrow()
+                .is_ok_and(|driver| driver.is_none());
         if is_idle && let Some(hook) = self.hook.borrow_mut().take() {
             hook.remove();
         }

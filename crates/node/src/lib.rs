@@ -1,16 +1,18 @@
 //! The Node-API border of gneiss: conversions and calls. It decides nothing about HTTP.
 //!
 //! In reading order: `server` (the cold functions), `calls` (the hot ones), `env` (what an isolate
-//! owns), `driver`, `peer` and `dispatch` (the loop driver), and the only places of `unsafe`:
+//! owns), `driver`, `phases`, `clock`, `peer` and `dispatch` (the loop driver), and the only places of `unsafe`:
 //! `sys` (Node-API) and `uv` (libuv).
 
 mod calls;
+mod clock;
 mod dispatch;
 mod driver;
 mod env;
 mod error;
 mod options;
 mod peer;
+mod phases;
 mod server;
 mod sys;
 mod uv;

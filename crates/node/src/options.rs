@@ -1,6 +1,9 @@
 //! Configuration from JavaScript: plain objects in, the engine's types out.
 
-#![expect(unreachable_pub, reason = "napi generates exports from public items; the crate has no Rust users")]
+#![expect(
+    unreachable_pub,
+    reason = "napi generates exports from public items; the crate has no Rust users"
+)]
 
 use std::path::PathBuf;
 
@@ -115,7 +118,11 @@ impl NativeConfig {
             keep_alive: whole(self.keep_alive),
             keep_alive_max_age: whole(self.keep_alive_max_age),
             allow_half_open: self.allow_half_open,
-            server_header: self.server_header.chars().filter_map(|char| u8::try_from(char).ok()).collect(),
+            server_header: self
+                .server_header
+                .chars()
+                .filter_map(|char| u8::try_from(char).ok())
+                .collect(),
         }
     }
 }
@@ -139,9 +146,11 @@ impl From<&Endpoint> for NativeAddress {
                 port: address.port(),
                 family: if address.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned(),
             },
-            Endpoint::Unix(path) => {
-                Self { host: path.to_string_lossy().into_owned(), port: 0, family: "unix".to_owned() }
-            }
+            Endpoint::Unix(path) => Self {
+                host: path.to_string_lossy().into_owned(),
+                port: 0,
+                family: "unix".to_owned(),
+            },
         }
     }
 }
@@ -212,9 +221,8 @@ pub struct Stats {
 
 impl Stats {
     /// Reads a server's counters; what the isolate shares is filled in by the caller.
-    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are far away")]
     pub(crate) fn of(counters: &Counters) -> Self {
-        let count = |counter: &gneiss_core::Counter| counter.get() as f64;
+        let count = |counter: &gneiss_core::Counter| number(counter.get());
         Self {
             mode: "loop".to_owned(),
             connections: count(&counters.connections),
@@ -243,7 +251,20 @@ impl Stats {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate, NaN is 0")]
-fn whole(number: f64) -> u64 {
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "float casts saturate, NaN is 0"
+)]
+pub(crate) fn whole(number: f64) -> u64 {
     number as u64
+}
+
+/// A count as JavaScript has it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts beyond 2^53 are far away"
+)]
+pub(crate) fn number(count: u64) -> f64 {
+    count as f64
 }

@@ -37,18 +37,40 @@ pub(crate) struct ListenerPlace {
 
 impl Driver {
     /// Begins to accept on a bound listener.
-    pub(crate) fn open_listener(&mut self, state: &EnvState, listener: Listener, server: ServerKey, counters: &Arc<Counters>) -> bool {
-        let place = self.listeners.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.listeners.push(None);
-            self.listeners.len().saturating_sub(1)
-        });
-        let Ok(index) = u32::try_from(place) else { return false };
-        let Some(handle) = Handle::poll(state, listener.socket().as_raw_fd(), index | LISTENER) else { return false };
+    pub(crate) fn open_listener(
+        &mut self,
+        state: &EnvState,
+        listener: Listener,
+        server: ServerKey,
+        counters: &Arc<Counters>,
+    ) -> bool {
+        let place = self
+            .listeners
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.listeners.push(None);
+                self.listeners.len().saturating_sub(1)
+            });
+        let Ok(index) = u32::try_from(place) else {
+            return false;
+        };
+        let Some(handle) = Handle::poll(state, listener.socket().as_raw_fd(), index | LISTENER)
+        else {
+            return false;
+        };
         handle.watch(READABLE);
         counters.file_descriptors.add(1);
         let counters = Arc::clone(counters);
         if let Some(slot) = self.listeners.get_mut(place) {
-            *slot = Some(ListenerPlace { handle, listener, server, counters, is_paused: false, resume_at: None });
+            *slot = Some(ListenerPlace {
+                handle,
+                listener,
+                server,
+                counters,
+                is_paused: false,
+                resume_at: None,
+            });
         }
         true
     }
@@ -66,7 +88,12 @@ impl Driver {
 
     /// Whether a server's listeners keep the process alive.
     pub(crate) fn set_listeners_ref(&mut self, server: ServerKey, keeps_alive: bool) {
-        for place in self.listeners.iter().flatten().filter(|place| place.server == server) {
+        for place in self
+            .listeners
+            .iter()
+            .flatten()
+            .filter(|place| place.server == server)
+        {
             place.handle.set_ref(keeps_alive);
         }
     }
@@ -90,14 +117,26 @@ impl Driver {
 
     /// Reads a connection once.
     pub(crate) fn read(&mut self, key: u32) {
-        let Some(wish) = self.table.wish(key) else { return };
-        let Some(Some(peer)) = self.peers.get(key as usize) else { return };
+        let Some(wish) = self.table.wish(key) else {
+            return;
+        };
+        let Some(Some(peer)) = self.peers.get(key as usize) else {
+            return;
+        };
         let budget = wish.read.min(self.buffer.len());
-        let Some(buffer) = self.buffer.get_mut(..budget).filter(|buffer| !buffer.is_empty()) else { return };
+        let Some(buffer) = self
+            .buffer
+            .get_mut(..budget)
+            .filter(|buffer| !buffer.is_empty())
+        else {
+            return;
+        };
         loop {
             match (&peer.socket).read(buffer) {
                 Ok(0) => self.table.on_end(key),
-                Ok(count) => self.table.on_bytes(key, buffer.get(..count).unwrap_or_default()),
+                Ok(count) => self
+                    .table
+                    .on_bytes(key, buffer.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => self.table.on_error(key),
@@ -121,7 +160,9 @@ impl Driver {
     /// For the end of the process: listeners go, and what waits is offered to the kernel once.
     pub(crate) fn flush_at_exit(&mut self) {
         self.listeners.clear();
-        let keys: Vec<u32> = (0..self.peers.len()).filter_map(|key| u32::try_from(key).ok()).collect();
+        let keys: Vec<u32> = (0..self.peers.len())
+            .filter_map(|key| u32::try_from(key).ok())
+            .collect();
         for key in keys {
             self.write(key);
         }
@@ -130,7 +171,12 @@ impl Driver {
     /// Accepts again where a connection or the time has made it possible.
     pub(crate) fn resume_listeners(&mut self) {
         let now = self.now();
-        for place in self.listeners.iter_mut().flatten().filter(|place| place.is_paused) {
+        for place in self
+            .listeners
+            .iter_mut()
+            .flatten()
+            .filter(|place| place.is_paused)
+        {
             if place.resume_at.is_none_or(|at| at <= now) && self.table.may_accept(place.server) {
                 place.is_paused = false;
                 place.resume_at = None;
@@ -141,24 +187,32 @@ impl Driver {
 
     /// When a listener that failed is tried again.
     pub(crate) fn next_resume(&self) -> Option<u64> {
-        self.listeners.iter().flatten().filter_map(|place| place.resume_at).min()
+        self.listeners
+            .iter()
+            .flatten()
+            .filter_map(|place| place.resume_at)
+            .min()
     }
 
     fn serve_ready(&mut self, ready: Ready) {
-        let Some(Some(peer)) = self.peers.get_mut(ready.key as usize) else { return };
-        if ready.is_broken {
+        let Some(Some(peer)) = self.peers.get_mut(ready.key as usize) else {
+            return;
+        };
+        if ready.status < 0 {
+            // A reset arrives as a status.
             // libuv has stopped the handle.
             peer.watched = 0;
             self.table.on_error(ready.key);
             return;
         }
-        if ready.is_writable {
+        if ready.events & WRITABLE != 0 {
             peer.is_blocked = false;
             self.table.touch(ready.key);
         }
-        if ready.is_ended && !ready.is_readable {
+        let is_readable = ready.events & READABLE != 0;
+        if ready.events & DISCONNECT != 0 && !is_readable {
             self.table.on_end(ready.key);
-        } else if ready.is_readable {
+        } else if is_readable {
             self.read(ready.key);
             self.table.on_drained(ready.key);
         }
@@ -167,7 +221,9 @@ impl Driver {
     fn accept(&mut self, state: &EnvState, index: u32) {
         let retry_at = self.now().saturating_add(ACCEPT_BACKOFF);
         for _ in 0..ACCEPTS {
-            let Some(Some(place)) = self.listeners.get_mut(index as usize) else { return };
+            let Some(Some(place)) = self.listeners.get_mut(index as usize) else {
+                return;
+            };
             if !self.table.may_accept(place.server) {
                 place.is_paused = true;
                 place.handle.watch(0);
@@ -192,7 +248,9 @@ impl Driver {
             // Answers leave whole; waiting for more would only delay them. Unix sockets refuse this.
             let _ = socket.set_tcp_nodelay(true);
             let (server, pseudo) = (place.server, place.listener.pseudo_head(&socket, &address));
-            let Some(key) = self.table.accept(server, pseudo) else { return };
+            let Some(key) = self.table.accept(server, pseudo) else {
+                return;
+            };
             self.open_peer(state, key, socket);
         }
     }
@@ -210,7 +268,13 @@ impl Driver {
             self.peers.resize_with(index.saturating_add(1), || None);
         }
         if let Some(slot) = self.peers.get_mut(index) {
-            *slot = Some(Peer { handle, socket, watched: READABLE, is_blocked: false, keeps_alive: false });
+            *slot = Some(Peer {
+                handle,
+                socket,
+                watched: READABLE,
+                is_blocked: false,
+                keeps_alive: false,
+            });
         }
     }
 
@@ -222,7 +286,9 @@ impl Driver {
         self.write(key);
         // What was behind a full buffer can be parsed now.
         self.table.advance(key);
-        let Some(wish) = self.table.wish(key) else { return };
+        let Some(wish) = self.table.wish(key) else {
+            return;
+        };
         match wish.fate {
             Fate::Stay => self.watch(key, wish),
             Fate::Shutdown => self.shutdown(key),
@@ -233,7 +299,9 @@ impl Driver {
     }
 
     fn write(&mut self, key: u32) {
-        let Some(Some(peer)) = self.peers.get_mut(key as usize) else { return };
+        let Some(Some(peer)) = self.peers.get_mut(key as usize) else {
+            return;
+        };
         let output = self.table.output(key);
         if output.is_empty() || peer.is_blocked {
             return;
@@ -253,7 +321,9 @@ impl Driver {
     }
 
     fn watch(&mut self, key: u32, wish: Wish) {
-        let Some(Some(peer)) = self.peers.get_mut(key as usize) else { return };
+        let Some(Some(peer)) = self.peers.get_mut(key as usize) else {
+            return;
+        };
         let read = if wish.read > 0 {
             READABLE
         } else if wish.watch {
@@ -273,7 +343,9 @@ impl Driver {
     }
 
     fn shutdown(&mut self, key: u32) {
-        let Some(Some(peer)) = self.peers.get(key as usize) else { return };
+        let Some(Some(peer)) = self.peers.get(key as usize) else {
+            return;
+        };
         if peer.socket.shutdown(Shutdown::Write).is_err() {
             self.close(key, true);
             return;
@@ -285,7 +357,9 @@ impl Driver {
     }
 
     fn close(&mut self, key: u32, is_reset: bool) {
-        let Some(peer) = self.peers.get_mut(key as usize).and_then(Option::take) else { return };
+        let Some(peer) = self.peers.get_mut(key as usize).and_then(Option::take) else {
+            return;
+        };
         if is_reset {
             // A failure leaves an ordinary close, which is the best that is left.
             let _ = peer.socket.set_linger(Some(Duration::ZERO));

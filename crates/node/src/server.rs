@@ -1,6 +1,13 @@
 //! The cold functions: a server's start, its end, what it says about itself.
 
-#![expect(unreachable_pub, reason = "napi generates exports from public items; the crate has no Rust users")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "napi converts every argument into a value of its own"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "napi generates exports from public items; the crate has no Rust users"
+)]
 
 use std::sync::Arc;
 
@@ -13,7 +20,7 @@ use crate::dispatch::ServerFunctions;
 use crate::driver::Driver;
 use crate::env::EnvState;
 use crate::error::Code;
-use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, Stats};
+use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, Stats, number, whole};
 use crate::sys::{self, Scope};
 use crate::{calls, uv};
 
@@ -29,10 +36,14 @@ type Notify<'s> = Function<'s, FnArgs<(f64, u32, u32)>, ()>;
 pub fn init(exports: Object, env: Env) -> napi::Result<()> {
     sys::pin_image();
     if !sys::install(env.raw(), Box::new(EnvState::new(env.raw()))) {
-        return Err(napi::Error::from_reason("the environment refuses instance data"));
+        return Err(napi::Error::from_reason(
+            "the environment refuses instance data",
+        ));
     }
     let Some(state) = sys::state_of(env.raw()) else {
-        return Err(napi::Error::from_reason("the environment lost its instance data"));
+        return Err(napi::Error::from_reason(
+            "the environment lost its instance data",
+        ));
     };
     let scope = Scope::new(state);
     calls::export(&scope, scope.adopt(exports.raw()));
@@ -52,14 +63,23 @@ pub fn about() -> About {
 
 /// Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
 #[napi]
-pub fn listen(env: Env, config: NativeConfig, dispatch: Dispatch<'_>, notify: Notify<'_>) -> Result<u32, Failure> {
+pub fn listen(
+    env: Env,
+    config: NativeConfig,
+    dispatch: Dispatch<'_>,
+    notify: Notify<'_>,
+) -> Result<u32, Failure> {
     let state = state_of(env)?;
     let is_loop = matches!(config.runtime_mode.as_str(), "auto" | "loop");
     if !is_loop || !uv::is_available() || state.event_loop().is_null() {
         let reason = "runtimeMode must be auto or loop, and this runtime must have libuv";
         return Err(napi::Error::new(Code::Option, reason.to_owned()));
     }
-    let listeners = config.bind.iter().map(|bind| open(bind, config.backlog)).collect::<Result<Vec<Listener>, Failure>>()?;
+    let listeners = config
+        .bind
+        .iter()
+        .map(|bind| open(bind, config.backlog))
+        .collect::<Result<Vec<Listener>, Failure>>()?;
     let scope = Scope::new(state);
     if !state.ensure_context(&scope) || !ensure_driver(state) {
         return Err(native_failure("the runtime refuses a handle"));
@@ -71,7 +91,9 @@ pub fn listen(env: Env, config: NativeConfig, dispatch: Dispatch<'_>, notify: No
     };
     let functions = ServerFunctions { dispatch, notify };
     let server = state.with_driver(|driver| start(driver, state, &config, listeners, functions));
-    server.map(|server| u32::from(server.0)).ok_or_else(|| native_failure("the driver is gone"))
+    server
+        .map(|server| u32::from(server.0))
+        .ok_or_else(|| native_failure("the driver is gone"))
 }
 
 /// Where the server listens.
@@ -79,8 +101,14 @@ pub fn listen(env: Env, config: NativeConfig, dispatch: Dispatch<'_>, notify: No
 pub fn addresses(env: Env, server: u32) -> Result<Vec<NativeAddress>, Failure> {
     let server = key(server);
     let read = |driver: &mut Driver| {
-        let places = driver.listeners.iter().flatten().filter(|place| place.server == server);
-        places.map(|place| NativeAddress::from(place.listener.address())).collect()
+        let places = driver
+            .listeners
+            .iter()
+            .flatten()
+            .filter(|place| place.server == server);
+        places
+            .map(|place| NativeAddress::from(place.listener.address()))
+            .collect()
     };
     Ok(state_of(env)?.with_driver(read).unwrap_or_default())
 }
@@ -101,9 +129,8 @@ pub fn unref_server(env: Env, server: u32) -> Result<(), Failure> {
 
 /// Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows.
 #[napi]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate, NaN is 0")]
 pub fn close_server(env: Env, server: u32, timeout: f64) -> Result<(), Failure> {
-    state_of(env)?.with_driver(|driver| driver.close_server(key(server), timeout as u64));
+    state_of(env)?.with_driver(|driver| driver.close_server(key(server), whole(timeout)));
     Ok(())
 }
 
@@ -116,17 +143,16 @@ pub fn flush_at_exit(env: Env) -> Result<(), Failure> {
 
 /// Gauges and totals of a server; `undefined` when there is no such server.
 #[napi]
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are far away")]
 pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
     let state = state_of(env)?;
     let read = |driver: &mut Driver| {
         let counters = driver.table.counters(key(server))?;
-        let mut stats = Stats::of(&counters);
-        stats.slots = driver.table.open_exchanges() as f64;
-        stats.timers = driver.timers() as f64;
-        stats.queued_messages = driver.table.lane().len() as f64;
-        stats.panics_total += state.panics() as f64;
-        Some(stats)
+        let mut found = Stats::of(&counters);
+        found.slots = number(driver.table.open_exchanges() as u64);
+        found.timers = number(driver.timers() as u64);
+        found.queued_messages = number(driver.table.lane().len() as u64);
+        found.panics_total += number(state.panics());
+        Some(found)
     };
     Ok(state.with_driver(read).flatten())
 }
@@ -139,7 +165,9 @@ fn start(
     functions: ServerFunctions,
 ) -> ServerKey {
     let counters = Arc::new(Counters::default());
-    let server = driver.table.add_server(Arc::new(config.to_core()), Arc::clone(&counters));
+    let server = driver
+        .table
+        .add_server(Arc::new(config.to_core()), Arc::clone(&counters));
     let index = usize::from(server.0);
     if index >= driver.servers.len() {
         driver.servers.resize_with(index.saturating_add(1), || None);
@@ -154,17 +182,23 @@ fn start(
 }
 
 fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure> {
-    let refusal = |what: String, error: std::io::Error| napi::Error::new(Code::Bind, format!("{what}: {error}"));
+    let refusal = |what: String, error: std::io::Error| {
+        napi::Error::new(Code::Bind, format!("{what}: {error}"))
+    };
     match bind.place() {
-        Some(Place::Bind(bind)) => {
-            Listener::bind(&bind, backlog).map_err(|error| refusal(format!("cannot listen on {bind}"), error))
-        }
+        Some(Place::Bind(bind)) => Listener::bind(&bind, backlog)
+            .map_err(|error| refusal(format!("cannot listen on {bind}"), error)),
         Some(Place::Adopt(fd)) => {
-            let socket = sys::adopt_descriptor(fd)
-                .ok_or_else(|| napi::Error::new(Code::Bind, format!("file descriptor {fd} is not open")))?;
-            Listener::adopt(socket).map_err(|error| refusal(format!("cannot listen on file descriptor {fd}"), error))
+            let socket = sys::adopt_descriptor(fd).ok_or_else(|| {
+                napi::Error::new(Code::Bind, format!("file descriptor {fd} is not open"))
+            })?;
+            Listener::adopt(socket)
+                .map_err(|error| refusal(format!("cannot listen on file descriptor {fd}"), error))
         }
-        None => Err(napi::Error::new(Code::Option, "bind needs one of host and port, path, fd".to_owned())),
+        None => Err(napi::Error::new(
+            Code::Option,
+            "bind needs one of host and port, path, fd".to_owned(),
+        )),
     }
 }
 

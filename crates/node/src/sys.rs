@@ -5,14 +5,19 @@
 //! or reach another thread. Debug builds check the thread in every call and abort with a message,
 //! because Node itself checks nothing.
 
+mod hot;
+mod isolate;
+
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
 use napi_sys as raw;
 
 use crate::env::EnvState;
+
+pub(crate) use hot::{ARGUMENTS, HotCall};
+pub(crate) use isolate::{CleanupHook, adopt_descriptor, event_loop, install, pin_image, state_of};
 
 /// Proof of being called by Node on the right thread. Neither `Send` nor `Sync`.
 pub(crate) struct Scope<'s> {
@@ -43,26 +48,22 @@ pub(crate) enum Thrown {
     Stopped,
 }
 
-/// A function of the hot path, exported as a raw Node-API callback.
-pub(crate) trait HotCall {
-    /// Name on the exports object, with its NUL.
-    const NAME: &'static CStr;
-    /// Does the call. `None` is `undefined`; a thrown exception is left pending.
-    fn call<'s>(scope: &Scope<'s>, arguments: &[Value<'s>; ARGUMENTS], state: &EnvState) -> Option<Value<'s>>;
-}
-
-/// The most arguments a hot call takes.
-pub(crate) const ARGUMENTS: usize = 6;
-
 impl<'s> Scope<'s> {
     /// A scope for a call that Node makes on `state`'s thread.
     pub(crate) fn new(state: &'s EnvState) -> Self {
         state.check_thread();
-        Self { env: state.raw_env(), state, not_send: PhantomData }
+        Self {
+            env: state.raw_env(),
+            state,
+            not_send: PhantomData,
+        }
     }
 
     /// Runs `body` in a handle scope of its own. `None` if Node refuses one.
-    pub(crate) fn with_handles<R>(state: &EnvState, body: impl FnOnce(&Scope<'_>) -> R) -> Option<R> {
+    pub(crate) fn with_handles<R>(
+        state: &EnvState,
+        body: impl FnOnce(&Scope<'_>) -> R,
+    ) -> Option<R> {
         let scope = Scope::new(state);
         let mut handles = null_mut();
         // SAFETY: the environment is alive and this is its thread, as `Scope::new` established.
@@ -79,11 +80,14 @@ impl<'s> Scope<'s> {
     /// Runs `body` in a callback scope: microtasks and ticks run when it closes. False if Node
     /// refuses one, which it does while the isolate is being torn down.
     pub(crate) fn with_callback(&self, context: &AsyncContext, body: impl FnOnce(&Self)) -> bool {
-        let Some(resource) = self.deref(&context.resource) else { return false };
+        let Some(resource) = self.deref(&context.resource) else {
+            return false;
+        };
         let mut opened = null_mut();
         // SAFETY: `context` was made for this environment, `resource` is an object of this scope.
-        let status =
-            unsafe { raw::napi_open_callback_scope(self.env, resource.0, context.context, &raw mut opened) };
+        let status = unsafe {
+            raw::napi_open_callback_scope(self.env, resource.0, context.context, &raw mut opened)
+        };
         if status != raw::Status::napi_ok {
             return false;
         }
@@ -135,7 +139,9 @@ impl<'s> Scope<'s> {
         let mut value = null_mut();
         let length = text.len().cast_signed();
         // SAFETY: pointer and length are those of a live slice; Node copies it.
-        unsafe { raw::napi_create_string_latin1(self.env, text.as_ptr().cast(), length, &raw mut value) };
+        unsafe {
+            raw::napi_create_string_latin1(self.env, text.as_ptr().cast(), length, &raw mut value)
+        };
         Value(value, PhantomData)
     }
 
@@ -144,18 +150,24 @@ impl<'s> Scope<'s> {
         let mut memory: *mut c_void = null_mut();
         let mut buffer = null_mut();
         // SAFETY: both out pointers are live; the memory belongs to the new buffer.
-        let status =
-            unsafe { raw::napi_create_arraybuffer(self.env, bytes.len(), &raw mut memory, &raw mut buffer) };
+        let status = unsafe {
+            raw::napi_create_arraybuffer(self.env, bytes.len(), &raw mut memory, &raw mut buffer)
+        };
         if status != raw::Status::napi_ok || memory.is_null() {
             return None;
         }
         // SAFETY: Node just allocated `bytes.len()` bytes there, and nothing else knows them yet.
-        unsafe { memory.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        unsafe {
+            memory
+                .cast::<u8>()
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        };
         let mut array = null_mut();
         let kind = raw::TypedarrayType::uint8_array;
         // SAFETY: `buffer` is the buffer made above and the range is all of it.
-        let status =
-            unsafe { raw::napi_create_typedarray(self.env, kind, bytes.len(), buffer, 0, &raw mut array) };
+        let status = unsafe {
+            raw::napi_create_typedarray(self.env, kind, bytes.len(), buffer, 0, &raw mut array)
+        };
         (status == raw::Status::napi_ok).then_some(Value(array, PhantomData))
     }
 
@@ -175,7 +187,13 @@ impl<'s> Scope<'s> {
         let mut length: usize = 0;
         // SAFETY: the spare capacity of `text` is `room` bytes; Node writes at most that, NUL included.
         let status = unsafe {
-            raw::napi_get_value_string_utf8(self.env, value.0, text.as_mut_ptr().wrapping_add(start).cast(), room, &raw mut length)
+            raw::napi_get_value_string_utf8(
+                self.env,
+                value.0,
+                text.as_mut_ptr().wrapping_add(start).cast(),
+                room,
+                &raw mut length,
+            )
         };
         if status != raw::Status::napi_ok {
             return false;
@@ -183,12 +201,20 @@ impl<'s> Scope<'s> {
         // A character is four bytes at most: with less room than that left it may have been cut.
         if length.saturating_add(5) > room {
             // SAFETY: a null buffer asks for the length only.
-            unsafe { raw::napi_get_value_string_utf8(self.env, value.0, null_mut(), 0, &raw mut length) };
+            unsafe {
+                raw::napi_get_value_string_utf8(self.env, value.0, null_mut(), 0, &raw mut length)
+            };
             text.reserve(length.saturating_add(1));
             let room = text.capacity().saturating_sub(start);
             // SAFETY: as above, with room for the whole string and its NUL.
             unsafe {
-                raw::napi_get_value_string_utf8(self.env, value.0, text.as_mut_ptr().wrapping_add(start).cast(), room, &raw mut length)
+                raw::napi_get_value_string_utf8(
+                    self.env,
+                    value.0,
+                    text.as_mut_ptr().wrapping_add(start).cast(),
+                    room,
+                    &raw mut length,
+                )
             };
         }
         // SAFETY: Node initialised `length` bytes behind `start`, within the capacity.
@@ -199,7 +225,11 @@ impl<'s> Scope<'s> {
     /// Lends the bytes of a `Uint8Array` (a `Buffer` is one). `None` for anything else.
     ///
     /// `read` must not call back into JavaScript, which could detach the memory; it has no scope to do so.
-    pub(crate) fn read_bytes<R>(&self, value: Value<'s>, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub(crate) fn read_bytes<R>(
+        &self,
+        value: Value<'s>,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
         let mut is_typed = false;
         // SAFETY: `value` belongs to this scope.
         unsafe { raw::napi_is_typedarray(self.env, value.0, &raw mut is_typed) };
@@ -209,7 +239,15 @@ impl<'s> Scope<'s> {
         let (mut kind, mut length, mut memory) = (0, 0_usize, null_mut());
         // SAFETY: `value` is a typed array of this scope; unwanted results are null.
         let status = unsafe {
-            raw::napi_get_typedarray_info(self.env, value.0, &raw mut kind, &raw mut length, &raw mut memory, null_mut(), null_mut())
+            raw::napi_get_typedarray_info(
+                self.env,
+                value.0,
+                &raw mut kind,
+                &raw mut length,
+                &raw mut memory,
+                null_mut(),
+                null_mut(),
+            )
         };
         if status != raw::Status::napi_ok || kind != raw::TypedarrayType::uint8_array {
             return None;
@@ -245,14 +283,22 @@ impl<'s> Scope<'s> {
         // SAFETY: `Value` is a transparent pair of a handle and nothing, so the slice is one of handles;
         // all of them belong to this scope, and no borrow of our state is alive (callers' rule).
         let status = unsafe {
-            raw::napi_call_function(self.env, receiver, function.0, arguments.len(), arguments.as_ptr().cast(), &raw mut result)
+            raw::napi_call_function(
+                self.env,
+                receiver,
+                function.0,
+                arguments.len(),
+                arguments.as_ptr().cast(),
+                &raw mut result,
+            )
         };
         if status == raw::Status::napi_ok {
             return Ok(());
         }
         let mut exception = null_mut();
         // SAFETY: plain read; leaves nothing pending.
-        let cleared = unsafe { raw::napi_get_and_clear_last_exception(self.env, &raw mut exception) };
+        let cleared =
+            unsafe { raw::napi_get_and_clear_last_exception(self.env, &raw mut exception) };
         if status != raw::Status::napi_pending_exception || cleared != raw::Status::napi_ok {
             return Err(Thrown::Stopped);
         }
@@ -265,7 +311,8 @@ impl<'s> Scope<'s> {
     pub(crate) fn reference(&self, value: Value<'s>) -> Option<Reference> {
         let mut reference = null_mut();
         // SAFETY: `value` belongs to this scope.
-        let status = unsafe { raw::napi_create_reference(self.env, value.0, 1, &raw mut reference) };
+        let status =
+            unsafe { raw::napi_create_reference(self.env, value.0, 1, &raw mut reference) };
         (status == raw::Status::napi_ok).then_some(Reference(reference))
     }
 
@@ -279,146 +326,17 @@ impl<'s> Scope<'s> {
     pub(crate) fn deref(&self, reference: &Reference) -> Option<Value<'s>> {
         let mut value = null_mut();
         // SAFETY: a `Reference` is alive until `release` consumes it.
-        let status = unsafe { raw::napi_get_reference_value(self.env, reference.0, &raw mut value) };
+        let status =
+            unsafe { raw::napi_get_reference_value(self.env, reference.0, &raw mut value) };
         (status == raw::Status::napi_ok && !value.is_null()).then_some(Value(value, PhantomData))
     }
 
     /// Releases a reference, on its own thread.
-    pub(crate) fn release(&self, reference: Reference) {
+    pub(crate) fn release(&self, Reference(reference): Reference) {
         // SAFETY: consumed here, so it is deleted once.
-        unsafe { raw::napi_delete_reference(self.env, reference.0) };
+        unsafe { raw::napi_delete_reference(self.env, reference) };
     }
-
-    /// Exports a hot call.
-    pub(crate) fn export<C: HotCall>(&self, exports: Value<'s>) {
-        let mut function = null_mut();
-        let state: *const EnvState = self.state;
-        let name = C::NAME.as_ptr();
-        // SAFETY: the state is the environment's instance data, so it outlives every function of it.
-        unsafe {
-            raw::napi_create_function(self.env, name, -1, Some(trampoline::<C>), state.cast_mut().cast(), &raw mut function)
-        };
-        // SAFETY: both values belong to this scope.
-        unsafe { raw::napi_set_named_property(self.env, exports.0, name, function) };
-    }
-}
-
-/// What Node calls for a hot call: checks the thread, catches panics, hides the raw pointers.
-unsafe extern "C" fn trampoline<C: HotCall>(env: raw::napi_env, info: raw::napi_callback_info) -> raw::napi_value {
-    let mut count = ARGUMENTS;
-    let mut arguments = [Value(null_mut(), PhantomData); ARGUMENTS];
-    let mut data = null_mut();
-    // SAFETY: `Value` is transparent over a handle; Node fills `ARGUMENTS` of them, with undefined where absent.
-    unsafe {
-        raw::napi_get_cb_info(env, info, &raw mut count, arguments.as_mut_ptr().cast(), null_mut(), &raw mut data)
-    };
-    // SAFETY: `export` stored the environment's state, which lives as long as the environment.
-    let state = unsafe { &*data.cast::<EnvState>() };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let scope = Scope::new(state);
-        C::call(&scope, &arguments, state).map_or(null_mut(), |value| value.0)
-    }));
-    outcome.unwrap_or_else(|_| {
-        state.count_panic();
-        let message = c"gneiss failed inside a call; the exchange was ended";
-        // SAFETY: NUL-terminated strings; Node copies them.
-        unsafe { raw::napi_throw_error(env, c"ERR_NATIVE".as_ptr(), message.as_ptr()) };
-        null_mut()
-    })
-}
-
-/// Stores the state as the environment's instance data and hands out where it lives.
-pub(crate) fn install(env: raw::napi_env, state: Box<EnvState>) -> bool {
-    let state = Box::into_raw(state);
-    // SAFETY: ownership passes to Node, which calls `drop_state` once when the environment ends.
-    let status = unsafe { raw::napi_set_instance_data(env, state.cast(), Some(drop_state), null_mut()) };
-    status == raw::Status::napi_ok
-}
-
-unsafe extern "C" fn drop_state(_env: raw::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: made by `install`, and Node finalizes instance data once. Every handle that points
-    // here is closed: the async cleanup hook keeps the environment until then.
-    let state = unsafe { Box::from_raw(data.cast::<EnvState>()) };
-    // A panic must not leave a finalizer.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
-}
-
-/// The state of an environment, in a call that Node makes on it.
-pub(crate) fn state_of<'s>(env: raw::napi_env) -> Option<&'s EnvState> {
-    let mut data = null_mut();
-    // SAFETY: `env` was handed to us by Node in the present call.
-    let status = unsafe { raw::napi_get_instance_data(env, &raw mut data) };
-    if status != raw::Status::napi_ok || data.is_null() {
-        return None;
-    }
-    // SAFETY: only `install` sets instance data of this module.
-    Some(unsafe { &*data.cast::<EnvState>() })
-}
-
-/// The libuv loop of the environment; null where the runtime has none.
-pub(crate) fn event_loop(env: raw::napi_env) -> *mut c_void {
-    let mut found = null_mut();
-    // SAFETY: `env` is the environment of the present call.
-    let status = unsafe { raw::napi_get_uv_event_loop(env, &raw mut found) };
-    if status == raw::Status::napi_ok { found.cast() } else { null_mut() }
-}
-
-/// A registered async cleanup hook: Node waits for `remove` before the environment ends.
-pub(crate) struct CleanupHook(raw::napi_async_cleanup_hook_handle);
-
-impl CleanupHook {
-    /// Registers; `EnvState::on_teardown` is called when the environment begins to end.
-    pub(crate) fn register(state: &EnvState) -> Option<Self> {
-        state.check_thread();
-        let data: *const EnvState = state;
-        let mut handle = null_mut();
-        // SAFETY: the hook keeps the environment, and with it the state, alive until it is removed.
-        let status = unsafe {
-            raw::napi_add_async_cleanup_hook(state.raw_env(), Some(on_cleanup), data.cast_mut().cast(), &raw mut handle)
-        };
-        (status == raw::Status::napi_ok).then_some(Self(handle))
-    }
-
-    /// Lets the environment end.
-    pub(crate) fn remove(self) {
-        // SAFETY: registered once, and consumed here.
-        unsafe { raw::napi_remove_async_cleanup_hook(self.0) };
-    }
-}
-
-unsafe extern "C" fn on_cleanup(_handle: raw::napi_async_cleanup_hook_handle, data: *mut c_void) {
-    // SAFETY: `register` passed the state, which the hook keeps alive.
-    let state = unsafe { &*data.cast::<EnvState>() };
-    if catch_unwind(AssertUnwindSafe(|| state.on_teardown())).is_err() {
-        state.count_panic();
-    }
-}
-
-/// Keeps the addon's image loaded for ever: threads and handles may outlive the last environment.
-pub(crate) fn pin_image() {
-    // SAFETY: an all-zero Dl_info is a valid value to be filled in.
-    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
-    let address: *const c_void = pin_image as *const c_void;
-    // SAFETY: any address may be asked about; `info` is live.
-    let found = unsafe { libc::dladdr(address, &raw mut info) };
-    if found != 0 && !info.dli_fname.is_null() {
-        // SAFETY: the name is the image's own path; NOLOAD only adds the flag to what is loaded.
-        unsafe { libc::dlopen(info.dli_fname, libc::RTLD_NOW | libc::RTLD_NODELETE | libc::RTLD_NOLOAD) };
-    }
-}
-
-/// A socket from a descriptor that a parent process handed down.
-pub(crate) fn adopt_descriptor(descriptor: i32) -> Option<socket2::Socket> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: F_GETFD on any number is harmless and tells whether it is open.
-    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
-    if descriptor < 3 || flags < 0 {
-        return None;
-    }
-    // SAFETY: the descriptor is open and the user named it as ours to own.
-    Some(unsafe { socket2::Socket::from_raw_fd(descriptor) })
 }
 
 /// Reading a string begins with this much room, so that most need one call.
 const GUESS: usize = 1024;
-

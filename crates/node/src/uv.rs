@@ -146,7 +146,11 @@ impl Handle {
     /// Whether the handle keeps the process alive.
     pub(crate) fn set_ref(&self, keeps_alive: bool) {
         let Some(uv) = symbols() else { return };
-        let set = if keeps_alive { uv.handle_ref } else { uv.handle_unref };
+        let set = if keeps_alive {
+            uv.handle_ref
+        } else {
+            uv.handle_unref
+        };
         // SAFETY: an initialised handle that was not closed.
         unsafe { set(self.memory.as_ptr()) };
     }
@@ -155,11 +159,13 @@ impl Handle {
         // SAFETY: a pure function of the kind.
         let size = unsafe { (uv.handle_size)(kind as c_int) };
         let layout = Layout::new::<Context>();
-        let (layout, _) = layout.extend(Layout::from_size_align(size, 16).ok()?).ok()?;
+        let (layout, _) = layout
+            .extend(Layout::from_size_align(size, 16).ok()?)
+            .ok()?;
         let layout = layout.pad_to_align();
         // SAFETY: the layout is not empty.
         let memory = unsafe { alloc_zeroed(layout) };
-        let context = NonNull::new(memory.cast::<Context>())?;
+        let context = NonNull::new(memory)?.cast::<Context>();
         // SAFETY: fresh memory, large enough and aligned for a context.
         unsafe { context.write(Context { state, key, layout }) };
         // A context is 16-byte aligned and sized, so what follows it is aligned too.
@@ -234,19 +240,23 @@ unsafe fn enter(handle: *mut c_void, body: impl FnOnce(&EnvState, u32)) {
     let Some(uv) = symbols() else { return };
     // SAFETY: an initialised handle, by contract.
     let context = unsafe { (uv.get_data)(handle) }.cast::<Context>();
-    // SAFETY: `finish` stored the context in front of the handle.
-    let (state, key) = unsafe { ((*context).state, (*context).key) };
+    // SAFETY: `finish` stored the context, which lives as long as the handle.
+    let Context { state, key, .. } = unsafe { &*context };
     // SAFETY: the async cleanup hook keeps the state alive until the last handle is closed.
-    let state = unsafe { &*state };
+    let state = unsafe { &**state };
     state.check_thread();
-    if catch_unwind(AssertUnwindSafe(|| body(state, key))).is_err() {
+    if catch_unwind(AssertUnwindSafe(|| body(state, *key))).is_err() {
         state.count_panic();
     }
 }
 
 unsafe extern "C" fn on_poll(handle: *mut c_void, status: c_int, events: c_int) {
     // SAFETY: libuv calls with a live handle of ours.
-    unsafe { enter(handle, |state, key| driver::on_poll(state, key, status, events)) }
+    unsafe {
+        enter(handle, |state, key| {
+            driver::on_poll(state, key, status, events);
+        });
+    }
 }
 
 unsafe extern "C" fn on_prepare(handle: *mut c_void) {

@@ -1,7 +1,9 @@
 //! The response side of a connection: what the application hands over, framed and checked.
 
 use super::connection::{Connection, Ending, Phase, Turn};
-use super::encode::{AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk};
+use super::encode::{
+    AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk,
+};
 use crate::exchange::{AbortReason, ChunkOutcome, Event, Exchanges};
 
 /// How far the answer of an exchange is.
@@ -50,7 +52,11 @@ impl Connection {
     ///
     /// # Errors
     /// A bad head, or an exchange that is over.
-    pub fn start<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reply: &Reply<'_>) -> Result<(), AnswerFault> {
+    pub fn start<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        reply: &Reply<'_>,
+    ) -> Result<(), AnswerFault> {
         let framing = self.encode_answer(turn, reply, AnswerBody::Stream)?;
         let allowance = self.config.response_idle_timeout;
         if let Some(open) = &mut self.open {
@@ -74,14 +80,20 @@ impl Connection {
     ) -> Result<ChunkOutcome, AnswerFault> {
         self.begin_writing(turn);
         let stream_buffer = self.config.stream_buffer;
-        let Some(open) = &mut self.open else { return Ok(ChunkOutcome::Gone) };
-        let Answer::Streaming(framing) = &mut open.answer else { return Ok(ChunkOutcome::Gone) };
+        let Some(open) = &mut self.open else {
+            return Ok(ChunkOutcome::Gone);
+        };
+        let Answer::Streaming(framing) = &mut open.answer else {
+            return Ok(ChunkOutcome::Gone);
+        };
         open.answer_by = turn.now.saturating_add(open.allowance);
         match framing {
             AnswerFraming::Chunked if data.is_empty() => {}
             AnswerFraming::Chunked => encode_chunk(&mut self.out, data),
             AnswerFraming::Length(owed) => {
-                *owed = owed.checked_sub(data.len() as u64).ok_or(AnswerFault::BodyTooLong)?;
+                *owed = owed
+                    .checked_sub(data.len() as u64)
+                    .ok_or(AnswerFault::BodyTooLong)?;
                 self.out.extend_from_slice(data);
             }
             AnswerFraming::NoBody => {}
@@ -95,14 +107,22 @@ impl Connection {
         if let Some(open) = &mut self.open {
             open.wants_drain = is_full;
         }
-        Ok(if is_full { ChunkOutcome::Full } else { ChunkOutcome::Room })
+        Ok(if is_full {
+            ChunkOutcome::Full
+        } else {
+            ChunkOutcome::Room
+        })
     }
 
     /// The end of a streamed answer; false when the exchange is over. A body that is too short cuts the connection.
     pub fn end<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, wants_done: bool) -> bool {
         self.begin_writing(turn);
-        let Some(open) = &mut self.open else { return false };
-        let Answer::Streaming(framing) = open.answer else { return false };
+        let Some(open) = &mut self.open else {
+            return false;
+        };
+        let Answer::Streaming(framing) = open.answer else {
+            return false;
+        };
         match framing {
             AnswerFraming::Chunked => encode_last_chunk(&mut self.out),
             AnswerFraming::Length(0) | AnswerFraming::NoBody => {}
@@ -115,9 +135,14 @@ impl Connection {
 
     /// Cuts the answer so that it never looks complete; false when the exchange is over.
     pub fn reset<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) -> bool {
-        let Some(open) = self.open.take() else { return false };
+        let Some(open) = self.open.take() else {
+            return false;
+        };
         // A missing last chunk or missing bytes show the cut; without such framing only a reset does.
-        let shows = matches!(open.answer, Answer::Streaming(AnswerFraming::Chunked | AnswerFraming::Length(1..)));
+        let shows = matches!(
+            open.answer,
+            Answer::Streaming(AnswerFraming::Chunked | AnswerFraming::Length(1..))
+        );
         self.forget(turn, open);
         self.leave(turn.now, if shows { Ending::Close } else { Ending::Reset });
         true
@@ -148,7 +173,9 @@ impl Connection {
     ) -> Result<AnswerFraming, AnswerFault> {
         let goes_on = self.goes_on(turn.now);
         self.begin_writing(turn);
-        let Some(open) = &mut self.open else { return Err(AnswerFault::Gone) };
+        let Some(open) = &mut self.open else {
+            return Err(AnswerFault::Gone);
+        };
         if open.answer != Answer::Waiting {
             return Err(AnswerFault::Gone);
         }

@@ -1,7 +1,8 @@
 //! The deadlines of a connection: every state owns one.
 
 use super::answer::Answer;
-use super::connection::{Connection, Ending, Open, Phase, Turn};
+use super::connection::{Connection, Ending, Phase, Turn};
+use super::request::Open;
 use crate::config::{BODY_RATE_GRACE, LINGER, ServerConfig};
 use crate::exchange::{AbortReason, Exchanges};
 
@@ -50,7 +51,9 @@ impl Connection {
             return self.cut_answer(turn, AbortReason::WriteStalled);
         }
         let config = &self.config;
-        let Some(open) = &self.open else { return self.leave(turn.now, Ending::Close) };
+        let Some(open) = &self.open else {
+            return self.leave(turn.now, Ending::Close);
+        };
         let is_body = open.body_deadline(config) <= turn.now;
         match (open.answer, is_body) {
             (Answer::Waiting, true) => self.refuse(turn, 408, AbortReason::BodyTimeout),
@@ -62,21 +65,31 @@ impl Connection {
 
     /// Gives the application so many milliseconds from now, for ever if 0; false when the exchange is over.
     pub fn extend(&mut self, now: u64, milliseconds: u64) -> bool {
-        let Some(open) = &mut self.open else { return false };
+        let Some(open) = &mut self.open else {
+            return false;
+        };
         open.allowance = milliseconds;
         open.answer_by = now.saturating_add(milliseconds);
         true
     }
 
     fn write_deadline(&self) -> u64 {
-        if self.pending() == 0 { NEVER } else { after(self.progress, self.config.write_timeout) }
+        if self.pending() == 0 {
+            NEVER
+        } else {
+            after(self.progress, self.config.write_timeout)
+        }
     }
 }
 
 impl Open {
     /// The clock of the application stands still while it waits for the peer's bytes or for room.
     fn application_deadline(&self) -> u64 {
-        if self.allowance == 0 || self.wanted_since.is_some() || self.wants_drain || self.answer == Answer::Complete {
+        if self.allowance == 0
+            || self.wanted_since.is_some()
+            || self.wants_drain
+            || self.answer == Answer::Complete
+        {
             NEVER
         } else {
             self.answer_by
@@ -86,7 +99,11 @@ impl Open {
     /// The peer owes body bytes while there is room for them.
     fn body_deadline(&self, config: &ServerConfig) -> u64 {
         // A peer that waits for 100 (Continue) owes nothing yet, nor does one whose answer is complete.
-        if self.decoder.is_none() || self.full_since.is_some() || self.expects || self.answer == Answer::Complete {
+        if self.decoder.is_none()
+            || self.full_since.is_some()
+            || self.expects
+            || self.answer == Answer::Complete
+        {
             return NEVER;
         }
         let idle = after(self.body_byte_at, config.body_idle_timeout);
@@ -94,11 +111,19 @@ impl Open {
             return idle;
         }
         // The moment at which the average falls below the rate if nothing more comes.
-        let earned = self.received.saturating_mul(1_000).checked_div(config.body_min_rate).unwrap_or(0);
+        let earned = self
+            .received
+            .saturating_mul(1_000)
+            .checked_div(config.body_min_rate)
+            .unwrap_or(0);
         idle.min(self.body_since.saturating_add(earned.max(BODY_RATE_GRACE)))
     }
 }
 
 fn after(start: u64, milliseconds: u64) -> u64 {
-    if milliseconds == 0 { NEVER } else { start.saturating_add(milliseconds) }
+    if milliseconds == 0 {
+        NEVER
+    } else {
+        start.saturating_add(milliseconds)
+    }
 }

@@ -120,6 +120,10 @@ impl Facts {
 
     #[inline]
     fn connection(&mut self, value: &[u8]) {
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for element in elements(value) {
             match element.len() {
                 5 => self.close |= element.eq_ignore_ascii_case(b"close"),

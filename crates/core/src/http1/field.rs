@@ -25,20 +25,6 @@ pub(super) fn is_text(value: &[u8]) -> bool {
     text_len(value) == value.len()
 }
 
-/// Appends the first `len` bytes of `bytes`. Most values are short, and a copy of a fixed size is a
-/// few instructions where one of any size is a call.
-#[inline]
-pub(super) fn push_front(bytes: &[u8], len: usize, out: &mut Vec<u8>) {
-    match bytes.first_chunk::<32>() {
-        Some(block) if len <= 32 => {
-            let end = out.len().wrapping_add(len);
-            out.extend_from_slice(block);
-            out.truncate(end);
-        }
-        _ => out.extend_from_slice(bytes.get(..len).unwrap_or(bytes)),
-    }
-}
-
 /// `value` without the optional white space (space and tab) around it.
 #[inline]
 pub(super) fn trim(value: &[u8]) -> &[u8] {

@@ -7,10 +7,10 @@
 //! does not depend on how the network cut the bytes.
 
 use super::facts::Facts;
-use super::field::{lower_token, push_front, trim_end, trim_start};
+use super::field::{lower_token, trim_end, trim_start};
 use super::lines::{Line, LineLimit, Lines};
 pub(crate) use super::refusal::Refusal;
-use super::scan::push_lower_token;
+use super::scan::{push_front, push_lower_token};
 use super::target::{Target, parse_request_line};
 
 /// Method names by code; the TypeScript side holds the same list.
@@ -287,6 +287,7 @@ impl<'a> Parser<'a> {
             push_front(
                 line.tail.get(value_start..).unwrap_or_default(),
                 value.len(),
+                0,
                 self.arena,
             );
         }

@@ -1,8 +1,8 @@
 //! The sans-I/O HTTP/1 codec: bytes in, events and bytes out, a clock passed in.
 //!
 //! `head` and `body` refuse what is not strictly well formed, `encode` writes what leaves,
-//! `connection` is the state machine over them; `answer` holds its response side and `clock` its
-//! deadlines. Nothing in here knows sockets, threads or lanes.
+//! `connection` is the state machine over them; `request` holds its request side, `answer` its
+//! response side and `clock` its deadlines. Nothing in here knows sockets, threads or lanes.
 
 pub(crate) mod answer;
 pub(crate) mod body;
@@ -16,13 +16,17 @@ pub(crate) mod head;
 mod head_fault;
 mod lines;
 mod refusal;
+pub(crate) mod request;
 mod scan;
 mod status;
 mod target;
 pub(crate) mod transcode;
+mod wish;
 
 pub use answer::{AnswerFault, Reply};
-pub use connection::{Connection, Fate, TakenBody, Turn, Wish};
+pub use connection::{Connection, Turn};
 pub use encode::HeadFault;
 pub use head::METHODS;
+pub use request::TakenBody;
 pub use transcode::transcode_utf8;
+pub use wish::{Fate, Wish};

@@ -14,40 +14,65 @@ const LOW_7: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 /// which in a well-formed line is the carriage return of its end.
 #[inline]
 pub(super) fn text_len(bytes: &[u8]) -> usize {
-    run_len(bytes, |word| {
+    // Values are long enough for vector instructions, which a block of a fixed size without an exit
+    // inside becomes.
+    let (blocks, _) = bytes.as_chunks::<16>();
+    let clean = blocks
+        .iter()
+        .take_while(|block| block.iter().fold(0, |found, byte| found | control(*byte)) == 0);
+    let len = clean.count().wrapping_mul(16);
+    len.wrapping_add(run_len(bytes.get(len..).unwrap_or_default(), |word| {
         let marks = controls(word);
         // Tabs are rare, so what they cost is paid only when a control was found.
-        if marks == 0 { 0 } else { marks & !equal(word, b'\t') }
-    })
+        if marks == 0 {
+            0
+        } else {
+            marks & !equal(word, b'\t')
+        }
+    }))
 }
 
 /// How many bytes at the beginning of `bytes` a request target may hold: 0x21 to 0x7E but `#`.
 #[inline]
 pub(super) fn target_len(bytes: &[u8]) -> usize {
-    run_len(bytes, |word| (!at_least(word, 0x21) | at_least(word, 0x7f) | word | equal(word, b'#')) & HIGH)
+    run_len(bytes, |word| {
+        (!at_least(word, 0x21) | at_least(word, 0x7f) | word | equal(word, b'#')) & HIGH
+    })
 }
 
 /// Appends the token at the beginning of `bytes` to `out` in lower case and returns its length.
 #[inline]
 pub(super) fn push_lower_token(bytes: &[u8], out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words.iter().map(|word| u64::from_le_bytes(*word)).chain([last_word(rest)]) {
-        let stop = first_mark(uncommon(word));
+    let len = run_len(bytes, uncommon);
+    if bytes.get(len) == Some(&b':') {
         // Bit 5 is what lower case differs in; digits and the hyphen have it anyway.
-        out.extend_from_slice(&(word | (ONES << 5)).to_le_bytes());
-        if stop < 8 {
-            out.truncate(out.len().wrapping_sub(8_usize.wrapping_sub(stop)));
-            break;
+        push_front(bytes, len, 0x20, out);
+        len
+    } else {
+        push_any_token(bytes, out)
+    }
+}
+
+/// Appends the first `len` bytes of `bytes` with `bits` added to each. Names and most values are short,
+/// and a copy of a fixed size is a few instructions where one of any size is a call or a loop.
+#[inline]
+pub(super) fn push_front(bytes: &[u8], len: usize, bits: u8, out: &mut Vec<u8>) {
+    match bytes.first_chunk::<32>() {
+        Some(block) if len <= 32 => {
+            let end = out.len().wrapping_add(len);
+            out.extend_from_slice(&block.map(|byte| byte | bits));
+            out.truncate(end);
         }
+        _ => out.extend(bytes.iter().take(len).map(|byte| byte | bits)),
     }
-    let mut len = out.len().wrapping_sub(start);
-    // The other signs of a token are rare.
-    while let Some(lower) = bytes.get(len).map(|byte| lower_token(*byte)).filter(|lower| *lower != 0) {
-        out.push(lower);
-        len = len.wrapping_add(1);
-    }
-    len
+}
+
+/// As `push_lower_token`, for a name that holds one of the rare signs, or is none.
+#[cold]
+fn push_any_token(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.extend(bytes.iter().map(|byte| lower_token(*byte)).take_while(|lower| *lower != 0));
+    out.len().wrapping_sub(start)
 }
 
 #[inline]
@@ -67,13 +92,20 @@ fn run_len(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
 /// Up to seven bytes, filled up with zeros.
 #[inline]
 fn last_word(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+    rest.iter()
+        .rev()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
 /// The position of the first marked byte, 8 if there is none.
 #[inline]
 const fn first_mark(marks: u64) -> usize {
     (marks.trailing_zeros() / 8) as usize
+}
+
+#[inline]
+fn control(byte: u8) -> u8 {
+    u8::from((byte < 0x20 && byte != b'\t') || byte == 0x7f)
 }
 
 /// Marks 0x00 to 0x1F, and 0x7F.

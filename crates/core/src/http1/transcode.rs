@@ -7,6 +7,9 @@ use super::head_fault::HeadFault;
 /// Header text crosses the border as UTF-8, because reading it as Latin-1 would cut U+010A down to a
 /// line feed. Each character up to U+00FF becomes one byte, anything above is a fault of the field
 /// it stands in. After a fault the content of `text` is unspecified.
+///
+/// # Errors
+/// A character above U+00FF.
 pub fn transcode_utf8(text: &mut [u8]) -> Result<usize, HeadFault> {
     if text.is_ascii() {
         return Ok(text.len());

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use gneiss_core::table::Table;
 use gneiss_core::{
-    AbortReason, ChunkOutcome, Counters, Doorbell, Event, Id, Reply, ServerConfig, ServerKey, TakenBody, Wish,
+    AbortReason, ChunkOutcome, Counters, Doorbell, Event, Id, Reply, ServerConfig, ServerKey,
+    TakenBody, Wish,
 };
 
 /// What the tests drive.
-pub(crate) struct Bench {
+pub(crate) struct Workbench {
     pub(crate) table: Table,
     pub(crate) server: ServerKey,
     counters: Arc<Counters>,
@@ -27,16 +28,23 @@ impl Doorbell for Silent {
     fn ring(&self) {}
 }
 
-impl Bench {
+impl Workbench {
     pub(crate) fn new(config: ServerConfig) -> Self {
         let mut table = Table::new(0, Box::new(Silent), 0);
         let counters = Arc::new(Counters::default());
         let server = table.add_server(Arc::new(config), Arc::clone(&counters));
-        Self { table, server, counters, now: 0 }
+        Self {
+            table,
+            server,
+            counters,
+            now: 0,
+        }
     }
 
     pub(crate) fn connect(&mut self) -> u32 {
-        let pseudo = b"\n@peer:127.0.0.1 1\n@local:127.0.0.1 2".to_vec().into_boxed_slice();
+        let pseudo = b"\n@peer:127.0.0.1 1\n@local:127.0.0.1 2"
+            .to_vec()
+            .into_boxed_slice();
         let key = self.table.accept(self.server, pseudo).unwrap();
         self.table.arm(key);
         key
@@ -68,14 +76,25 @@ impl Bench {
     }
 
     pub(crate) fn request(&mut self) -> Request {
-        let Some(Event::Request { id, offset, target_len, .. }) = self.table.lane_mut().pop() else {
+        let Some(Event::Request {
+            id,
+            offset,
+            target_len,
+            ..
+        }) = self.table.lane_mut().pop()
+        else {
             panic!("a request was expected");
         };
-        Request { id, target: text(self.table.lane().text(offset, target_len)) }
+        Request {
+            id,
+            target: text(self.table.lane().text(offset, target_len)),
+        }
     }
 
     pub(crate) fn abort(&mut self) -> (Id, AbortReason) {
-        let Some(Event::Abort { id, reason }) = self.table.lane_mut().pop() else { panic!("an abort was expected") };
+        let Some(Event::Abort { id, reason }) = self.table.lane_mut().pop() else {
+            panic!("an abort was expected")
+        };
         (id, reason)
     }
 
@@ -88,17 +107,23 @@ impl Bench {
     }
 
     pub(crate) fn chunk_event(&mut self) -> Id {
-        let Some(Event::Chunk { id }) = self.table.lane_mut().pop() else { panic!("a chunk was expected") };
+        let Some(Event::Chunk { id }) = self.table.lane_mut().pop() else {
+            panic!("a chunk was expected")
+        };
         id
     }
 
     pub(crate) fn drain_event(&mut self) -> Id {
-        let Some(Event::Drain { id }) = self.table.lane_mut().pop() else { panic!("a drain was expected") };
+        let Some(Event::Drain { id }) = self.table.lane_mut().pop() else {
+            panic!("a drain was expected")
+        };
         id
     }
 
     pub(crate) fn done_event(&mut self) -> Id {
-        let Some(Event::Done { id }) = self.table.lane_mut().pop() else { panic!("a done was expected") };
+        let Some(Event::Done { id }) = self.table.lane_mut().pop() else {
+            panic!("a done was expected")
+        };
         id
     }
 
@@ -107,11 +132,15 @@ impl Bench {
     }
 
     pub(crate) fn respond(&mut self, id: Id, body: &str) {
-        self.table.respond(id, &reply(""), body.as_bytes(), false).unwrap();
+        self.table
+            .respond(id, &reply(""), body.as_bytes(), false)
+            .unwrap();
     }
 
     pub(crate) fn respond_done(&mut self, id: Id, body: &str) {
-        self.table.respond(id, &reply(""), body.as_bytes(), true).unwrap();
+        self.table
+            .respond(id, &reply(""), body.as_bytes(), true)
+            .unwrap();
     }
 
     pub(crate) fn start(&mut self, id: Id, fields: &str) {
@@ -146,7 +175,12 @@ impl Bench {
         self.table.remove(key);
         let mut dirty = Vec::new();
         self.table.take_dirty(&mut dirty);
-        let gauges = [&self.counters.connections, &self.counters.requests, &self.counters.bodies, &self.counters.panics_total];
+        let gauges = [
+            &self.counters.connections,
+            &self.counters.requests,
+            &self.counters.bodies,
+            &self.counters.panics_total,
+        ];
         assert_eq!(gauges.map(gneiss_core::Counter::get), [0; 4]);
         assert_eq!((self.table.open_exchanges(), self.table.timers()), (0, 0));
     }
@@ -157,5 +191,9 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 fn reply(fields: &str) -> Reply<'_> {
-    Reply { status: 200, fields: fields.as_bytes(), count: fields.matches('\n').count() }
+    Reply {
+        status: 200,
+        fields: fields.as_bytes(),
+        count: fields.matches('\n').count(),
+    }
 }

@@ -1,0 +1,320 @@
+//! The request side of a connection: heads and bodies out of bytes, strictly and within limits.
+
+use super::answer::Answer;
+use super::body::{BodyDecoder, TrailerLimits};
+use super::connection::{Connection, Phase, Turn};
+use super::encode::encode_continue;
+use super::head::{BodyFraming, Head, HeadLimits, HeadOutcome, Refusal, Version, parse_head};
+use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges, Id, Meta};
+
+/// A request that is being answered.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent fact of one request"
+)]
+pub(super) struct Open {
+    pub(super) id: Id,
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    pub(super) keep_alive: bool,
+    /// The peer waits for 100 (Continue) and none was sent.
+    pub(super) expects: bool,
+    /// JavaScript knows of it.
+    pub(super) is_reported: bool,
+    /// None once the body has been received completely.
+    pub(super) decoder: Option<BodyDecoder>,
+    /// Decoded and not taken.
+    pub(super) body: Vec<u8>,
+    pub(super) received: u64,
+    /// JavaScript asked for bytes that are not here.
+    pub(super) wanted_since: Option<u64>,
+    /// From here on the body's average rate counts; moves on while the buffer is full.
+    pub(super) body_since: u64,
+    pub(super) body_byte_at: u64,
+    /// Since when the body buffer has been full.
+    pub(super) full_since: Option<u64>,
+    pub(super) answer: Answer,
+    /// Milliseconds the application may take; 0 for ever.
+    pub(super) allowance: u64,
+    /// When that is over.
+    pub(super) answer_by: u64,
+    pub(super) wants_done: bool,
+    pub(super) wants_drain: bool,
+}
+
+/// A body as it is handed out.
+#[derive(Debug)]
+pub enum TakenBody {
+    /// Bytes; give the buffer back with `Table::recycle`.
+    Bytes(Vec<u8>),
+    /// No bytes, and why.
+    None(BodyOutcome),
+}
+
+impl Open {
+    fn new(id: Id, head: &Head, decoder: Option<BodyDecoder>, allowance: u64, now: u64) -> Self {
+        Self {
+            id,
+            version: head.version,
+            is_head: head.is_head,
+            keep_alive: head.keep_alive,
+            expects: head.expect_continue,
+            is_reported: false,
+            decoder,
+            body: Vec::new(),
+            received: 0,
+            wanted_since: None,
+            body_since: now,
+            body_byte_at: now,
+            full_since: None,
+            answer: Answer::Waiting,
+            allowance,
+            answer_by: now.saturating_add(allowance),
+            wants_done: false,
+            wants_drain: false,
+        }
+    }
+}
+
+impl Connection {
+    /// Body bytes for the application; the first call lets a waiting peer continue.
+    pub fn take_body<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) -> TakenBody {
+        let Some(open) = &mut self.open else {
+            return TakenBody::None(BodyOutcome::Gone);
+        };
+        if open.expects {
+            open.expects = false;
+            open.body_since = turn.now;
+            open.body_byte_at = turn.now;
+            // Bytes that are here show that the peer did not wait; after a head 100 is too late.
+            if open.body.is_empty()
+                && open.decoder.is_some()
+                && matches!(open.answer, Answer::Waiting)
+            {
+                self.begin_writing(turn);
+                encode_continue(&mut self.out);
+            }
+        }
+        let Some(open) = &mut self.open else {
+            return TakenBody::None(BodyOutcome::Gone);
+        };
+        if !open.body.is_empty() {
+            let bytes = std::mem::take(&mut open.body);
+            if let Some(full_since) = open.full_since.take() {
+                open.body_since = open
+                    .body_since
+                    .saturating_add(turn.now.saturating_sub(full_since));
+                open.body_byte_at = turn.now;
+            }
+            return TakenBody::Bytes(bytes);
+        }
+        if open.decoder.is_none() {
+            return TakenBody::None(BodyOutcome::End);
+        }
+        open.wanted_since.get_or_insert(turn.now);
+        TakenBody::None(BodyOutcome::Pending)
+    }
+
+    /// Consumes what it can of `data` and returns how much.
+    pub(super) fn consume<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, data: &[u8]) -> usize {
+        let mut used: usize = 0;
+        loop {
+            let rest = data.get(used..).unwrap_or_default();
+            if rest.is_empty() {
+                return used;
+            }
+            match self.phase {
+                Phase::FirstByte | Phase::Idle | Phase::Head => {
+                    if self.pending() > self.config.stream_buffer {
+                        return used;
+                    }
+                    match self.consume_head(turn, rest) {
+                        0 => return used,
+                        count => used = used.saturating_add(count),
+                    }
+                }
+                Phase::Exchange => match self.consume_body(turn, rest) {
+                    0 => return used,
+                    count => used = used.saturating_add(count),
+                },
+                Phase::Flush | Phase::Linger => return data.len(),
+            }
+        }
+    }
+
+    /// Parses a head; 0 when it is not complete.
+    fn consume_head<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, data: &[u8]) -> usize {
+        let limits = HeadLimits {
+            head: self.config.limit_request_head,
+            line: self.config.limit_request_line,
+            field: self.config.limit_request_field_size,
+            fields: self.config.limit_request_fields,
+        };
+        let offset = turn.exchanges.arena().len();
+        match parse_head(
+            data,
+            &mut self.scan,
+            &limits,
+            &self.pseudo,
+            turn.exchanges.arena(),
+        ) {
+            HeadOutcome::Incomplete => {
+                // Empty lines ahead of a request are no head yet.
+                if self.phase != Phase::Head && self.scan.has_begun() {
+                    self.phase = Phase::Head;
+                    self.since = turn.now;
+                }
+                0
+            }
+            HeadOutcome::Refused(refusal) => {
+                self.refuse_head(turn, refusal);
+                data.len()
+            }
+            HeadOutcome::Complete(head) => self.begin_exchange(turn, &head, offset, data),
+        }
+    }
+
+    fn refuse_head<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, refusal: Refusal) {
+        self.counters.refused_total.add(1);
+        self.refuse(turn, refusal.status(), AbortReason::BodyMalformed);
+    }
+
+    /// A complete head: opens the exchange, takes the body bytes that came along, reports the request.
+    fn begin_exchange<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        head: &Head,
+        offset: usize,
+        data: &[u8],
+    ) -> usize {
+        let trailers = TrailerLimits {
+            bytes: self.config.limit_trailers,
+            fields: self.config.limit_trailer_fields,
+        };
+        let decoder = match head.framing {
+            BodyFraming::None => None,
+            BodyFraming::Length(length) if length > self.config.max_body => {
+                return self.refuse_request(turn, offset, 413, data);
+            }
+            framing => Some(BodyDecoder::new(framing, trailers)),
+        };
+        let Some(id) = turn.exchanges.open() else {
+            return self.refuse_request(turn, offset, 503, data);
+        };
+        let has_body = decoder.is_some();
+        self.phase = Phase::Exchange;
+        self.since = turn.now;
+        self.open = Some(Open::new(
+            id,
+            head,
+            decoder,
+            self.config.request_timeout,
+            turn.now,
+        ));
+        self.counters.requests.add(1);
+        let mut used = head.consumed;
+        if has_body {
+            self.counters.bodies.add(1);
+            // Before the request is reported, so that a body which is already wrong never is.
+            used =
+                used.saturating_add(self.consume_body(turn, data.get(used..).unwrap_or_default()));
+            if self.phase != Phase::Exchange {
+                turn.exchanges.arena().truncate(offset);
+                return data.len();
+            }
+        }
+        self.counters.requests_total.add(1);
+        if let Some(open) = &mut self.open {
+            open.is_reported = true;
+        }
+        turn.exchanges.push(Event::Request {
+            id,
+            server: self.server,
+            meta: self.meta_of(head, has_body),
+            offset,
+            target_len: head.target_len,
+            head_len: head.head_len,
+        });
+        used
+    }
+
+    fn refuse_request<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        offset: usize,
+        status: u16,
+        data: &[u8],
+    ) -> usize {
+        turn.exchanges.arena().truncate(offset);
+        self.counters.refused_total.add(1);
+        self.refuse(turn, status, AbortReason::BodyTooLarge);
+        data.len()
+    }
+
+    fn meta_of(&self, head: &Head, has_body: bool) -> Meta {
+        let mut bits = u32::from(head.method);
+        if head.version == Version::Http11 {
+            bits |= 1 << Meta::VERSION_SHIFT;
+        }
+        let facts = [
+            (has_body, Meta::HAS_BODY),
+            (has_body && self.body_is_complete(), Meta::BODY_COMPLETE),
+            (head.keep_alive, Meta::KEEP_ALIVE),
+            (head.upgrade, Meta::UPGRADE),
+            (head.expect_continue, Meta::EXPECT),
+        ];
+        for (is_so, bit) in facts {
+            if is_so {
+                bits |= bit;
+            }
+        }
+        Meta(bits)
+    }
+
+    /// Decodes body bytes as far as there is room for them.
+    fn consume_body<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, data: &[u8]) -> usize {
+        let Some(open) = &mut self.open else { return 0 };
+        let Some(decoder) = &mut open.decoder else {
+            return 0;
+        };
+        let room = self.config.body_read_ahead.saturating_sub(open.body.len());
+        let before = open.body.len();
+        if open.body.capacity() == 0 {
+            open.body = turn.exchanges.buffer();
+        }
+        let Ok(used) = decoder.decode(data, room, &mut open.body) else {
+            self.counters.refused_total.add(1);
+            self.refuse(turn, 400, AbortReason::BodyMalformed);
+            return data.len();
+        };
+        let gained = open.body.len().saturating_sub(before);
+        open.received = open.received.saturating_add(gained as u64);
+        if used > 0 {
+            open.body_byte_at = turn.now;
+        }
+        let is_done = decoder.is_done();
+        if is_done {
+            open.decoder = None;
+            self.counters.bodies.subtract(1);
+        } else if open.body.len() >= self.config.body_read_ahead {
+            open.full_since.get_or_insert(turn.now);
+        }
+        if (is_done || gained > 0)
+            && let Some(since) = open.wanted_since.take()
+        {
+            // The clock of the application stood still while it waited for the peer.
+            open.answer_by = open
+                .answer_by
+                .saturating_add(turn.now.saturating_sub(since));
+            let id = open.id;
+            turn.exchanges.push(Event::Chunk { id });
+        }
+        if open.received > self.config.max_body {
+            self.counters.refused_total.add(1);
+            self.refuse(turn, 413, AbortReason::BodyTooLarge);
+            return data.len();
+        }
+        used
+    }
+}

@@ -1,0 +1,141 @@
+//! The servers of a table: who may come in, how each is closed.
+
+use std::sync::Arc;
+
+use super::{Entry, Table};
+use crate::config::ServerConfig;
+use crate::counters::Counters;
+use crate::exchange::{AbortReason, Event, ServerKey};
+use crate::shutdown::Shutdown;
+
+/// One server of the table.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Table {
+    /// Adds a server.
+    pub fn add_server(&mut self, config: Arc<ServerConfig>, counters: Arc<Counters>) -> ServerKey {
+        let server = Some(Server {
+            config,
+            counters,
+            shutdown: Shutdown::Serving,
+        });
+        let free = self
+            .servers
+            .iter_mut()
+            .enumerate()
+            .find(|(_, place)| place.is_none());
+        let index = if let Some((index, place)) = free {
+            *place = server;
+            index
+        } else {
+            self.servers.push(server);
+            self.servers.len().saturating_sub(1)
+        };
+        ServerKey(u16::try_from(index).unwrap_or(u16::MAX))
+    }
+
+    /// Forgets a server that is drained; its key may be given to another.
+    pub fn remove_server(&mut self, server: ServerKey) {
+        if self.is_drained(server)
+            && let Some(place) = self.servers.get_mut(usize::from(server.0))
+        {
+            *place = None;
+        }
+    }
+
+    /// The counters of a server.
+    #[must_use]
+    pub fn counters(&self, server: ServerKey) -> Option<Arc<Counters>> {
+        self.server(server)
+            .map(|server| Arc::clone(&server.counters))
+    }
+
+    /// Whether there is no server.
+    #[must_use]
+    pub fn has_no_server(&self) -> bool {
+        self.servers.iter().all(Option::is_none)
+    }
+
+    /// Whether the server takes another connection.
+    #[must_use]
+    pub fn may_accept(&self, server: ServerKey) -> bool {
+        self.server(server).is_some_and(|server| {
+            server.shutdown.is_serving()
+                && server.counters.connections.get() < server.config.worker_connections as u64
+        })
+    }
+
+    /// Stops accepting and drains. The driver reads each of the server's connections once more and
+    /// then calls `on_drained`; at `timeout` milliseconds from now the rest is cut.
+    pub fn begin_close(&mut self, server: ServerKey, timeout: u64) {
+        let until = self.now.saturating_add(timeout);
+        if let Some(server) = self
+            .servers
+            .get_mut(usize::from(server.0))
+            .and_then(Option::as_mut)
+        {
+            server.shutdown.begin(until);
+        }
+    }
+
+    /// Cuts what is left of servers whose closing deadline has passed.
+    pub fn expire_servers(&mut self) {
+        let now = self.now;
+        for index in 0..self.servers.len() {
+            let server = self.servers.get_mut(index).and_then(Option::as_mut);
+            if !server.is_some_and(|server| server.shutdown.expires(now)) {
+                continue;
+            }
+            for key in self.keys_of(ServerKey(u16::try_from(index).unwrap_or(u16::MAX))) {
+                self.touch(key);
+                self.step(key, |connection, turn| {
+                    connection.cut(turn, AbortReason::ServerClosed);
+                });
+            }
+        }
+    }
+
+    /// Keys of a server's connections.
+    #[must_use]
+    pub fn keys_of(&self, server: ServerKey) -> Vec<u32> {
+        let is_of = |entry: &Entry| {
+            entry
+                .connection
+                .as_ref()
+                .is_some_and(|connection| connection.server() == server)
+        };
+        let keys = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| is_of(entry));
+        keys.filter_map(|(index, _)| u32::try_from(index).ok())
+            .collect()
+    }
+
+    /// Whether a server that is being closed has no connection left.
+    #[must_use]
+    pub fn is_drained(&self, server: ServerKey) -> bool {
+        self.server(server).is_some_and(|server| {
+            !server.shutdown.is_serving() && server.counters.connections.get() == 0
+        })
+    }
+
+    /// Reports that nothing is left of a server.
+    pub fn report_closed(&mut self, server: ServerKey) {
+        self.rooms.lane.push(Event::Closed { server });
+    }
+
+    pub(super) fn server_of(&self, key: u32) -> Option<&Server> {
+        self.server(self.connection(key)?.server())
+    }
+
+    pub(super) fn server(&self, key: ServerKey) -> Option<&Server> {
+        self.servers.get(usize::from(key.0))?.as_ref()
+    }
+}

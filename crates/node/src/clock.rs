@@ -1,0 +1,47 @@
+//! The driver's clock: monotonic milliseconds for deadlines, wall clock seconds for the date.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Read once a turn, so that everything in a turn happens at the same time.
+pub(crate) struct Clock {
+    origin: Instant,
+    now: u64,
+    unix_seconds: u64,
+    unix_read_at: Option<u64>,
+}
+
+impl Clock {
+    /// A clock that begins at 0 milliseconds.
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            now: 0,
+            unix_seconds: 0,
+            unix_read_at: None,
+        }
+    }
+
+    /// Reads the time.
+    pub(crate) fn read(&mut self) {
+        self.now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let is_old = |at: u64| self.now.saturating_sub(at) >= UNIX_EVERY;
+        if self.unix_read_at.is_none_or(is_old) {
+            self.unix_read_at = Some(self.now);
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            self.unix_seconds = since.map_or(0, |since| since.as_secs());
+        }
+    }
+
+    /// Monotonic milliseconds at the last reading.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Seconds since the epoch, a tenth of a second old at most.
+    pub(crate) fn unix_seconds(&self) -> u64 {
+        self.unix_seconds
+    }
+}
+
+/// Milliseconds between two looks at the wall clock: the date has a resolution of a second.
+const UNIX_EVERY: u64 = 100;
