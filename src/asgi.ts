@@ -1,10 +1,11 @@
 /** ASGI 3.0: `app(scope, receive, send)`. */
+import { readHead } from './asgi/head.ts'
 import { createHttpScope } from './asgi/scope.ts'
 import { failExchange, failUnanswered } from './dispatch.ts'
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
-import { Phase, headerNameOf, headerValueOf } from './exchange.ts'
-import { FieldKind, fieldNameOf, fieldValueOf } from './header-text.ts'
+import { Phase } from './exchange.ts'
 
+import type { ResponseHead } from './asgi/head.ts'
 import type {
   AsgiApp,
   HttpDisconnectMessage,
@@ -58,6 +59,8 @@ const UNFINISHED = {
   [Stage.complete]: 'the application returned',
 } as const
 
+const NO_HEAD: ResponseHead = { status: 0, headers: '', count: 0, mayWait: true }
+
 /** What `send` returns while there is room: one promise for all, because nobody can tell. */
 const SENT: Promise<void> = Promise.resolve()
 
@@ -70,9 +73,7 @@ class Conversation {
 
   readonly #exchange: Exchange
   #stage: (typeof Stage)[keyof typeof Stage] = Stage.waiting
-  #status = 0
-  #headers = ''
-  #count = 0
+  #head: ResponseHead = NO_HEAD
   #isRequestEnded = false
 
   constructor(exchange: Exchange) {
@@ -151,33 +152,13 @@ class Conversation {
     }
   }
 
-  #takeStart({ status, headers = [], trailers }: HttpResponseStartMessage): void {
+  #takeStart(message: HttpResponseStartMessage): void {
     if (this.#stage !== Stage.waiting) throw outOfOrder('http.response.start', this.#stage)
-    if (trailers === true) {
+    if (message.trailers === true) {
       throw new GneissError('ERR_MESSAGE', 'This version sends no trailers, and scope.extensions lists none.')
     }
-    if (!Number.isInteger(status) || status < 200 || status > 999) {
-      throw typeErrorOf('ERR_STATUS', `A response status is an integer from 200 to 999, not ${String(status)}.`)
-    }
-    if (!Array.isArray(headers))
-      throw typeErrorOf('ERR_HEADER_VALUE', 'headers must be an array of [name, value] pairs.')
-    let joined = ''
-    let isPlain = true
-    for (let index = 0; index < headers.length; index++) {
-      const field: unknown = headers[index]
-      if (!Array.isArray(field)) throw typeErrorOf('ERR_HEADER_VALUE', 'A header must be a [name, value] pair.')
-      const name = headerNameOf(field[0])
-      // Checked here, so that the call which brings a bad header is the one that throws.
-      const { lower, kind } = fieldNameOf(name)
-      const value = fieldValueOf(headerValueOf(field[1]))
-      if (kind === FieldKind.plain ? lower === 'content-length' && !isLength(value) : !mayWait(kind, value))
-        isPlain = false
-      joined += `${name}:${value}\n`
-    }
-    this.#status = status
-    this.#headers = joined
-    this.#count = headers.length
-    if (isPlain) {
+    this.#head = readHead(message)
+    if (this.#head.mayWait) {
       this.#stage = Stage.held
       watch(this)
     } else {
@@ -201,7 +182,7 @@ class Conversation {
     }
     if (this.#stage === Stage.held) {
       this.#stage = Stage.waiting
-      exchange.respond(this.#status, this.#headers, this.#count, data)
+      exchange.respond(this.#head.status, this.#head.headers, this.#head.count, data)
     } else if (this.#stage === Stage.streaming) {
       exchange.end(data)
     } else {
@@ -214,7 +195,7 @@ class Conversation {
   #sendHead(): void {
     // Until it is taken: a head that is refused leaves nothing on the wire, and the application may begin again.
     this.#stage = Stage.waiting
-    this.#exchange.start(this.#status, this.#headers, this.#count)
+    this.#exchange.start(this.#head.status, this.#head.headers, this.#head.count)
     this.#stage = Stage.streaming
   }
 
@@ -263,23 +244,6 @@ function wait(): void {
 
 function releaseAll(waiting: readonly Conversation[]): void {
   for (const conversation of waiting) conversation.release()
-}
-
-/** Whether a head with this field may wait for its body. An event stream must open at once, and the addon must see what it may refuse. */
-function mayWait(kind: number, value: string): boolean {
-  if (kind === FieldKind.contentType) return value.slice(0, EVENT_STREAM.length).toLowerCase() !== EVENT_STREAM
-  return kind === FieldKind.connection && value.toLowerCase() === 'close'
-}
-
-const EVENT_STREAM = 'text/event-stream'
-
-/** What cannot be a content-length is refused at the call that brings it. */
-function isLength(value: string): boolean {
-  for (let index = 0; index < value.length; index++) {
-    const code = value.charCodeAt(index)
-    if (code < 0x30 || code > 0x39) return false
-  }
-  return value.length > 0 && value.length < 16
 }
 
 function outOfOrder(type: string, stage: number): GneissError {

@@ -59,7 +59,11 @@ function detailOf(error: unknown): string {
 /** An application may throw anything, also things whose `toString` throws. */
 function describe(value: unknown): string {
   try {
-    return value instanceof Error ? (value.stack ?? `${value.name}: ${value.message}`) : String(value)
+    if (!(value instanceof Error)) return String(value)
+    const text = value.stack ?? `${value.name}: ${value.message}`
+    // The code is what the table of errors is searched for, and a stack does not show it.
+    const { code } = value as { code?: unknown }
+    return typeof code === 'string' && !text.includes(code) ? `[${code}] ${text}` : text
   } catch {
     return 'a value that cannot be shown'
   }

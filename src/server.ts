@@ -92,12 +92,16 @@ class LocalServer implements Server {
     this.#drained = new Promise((resolve) => {
       setDrained = resolve
     })
-    const notify = createNotify(setDrained)
+    const notify = createNotify(() => {
+      // The addon forgets the server when this returns.
+      this.#finalStats = this.stats()
+      setDrained()
+    })
     this.#number = listen(
       config,
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
-        if (kind === EventKind.abort) this.#queue.remove(id)
+        if (kind === EventKind.abort) StartupQueue.forget(id)
         notify(id, kind, detail)
       },
     )
@@ -121,6 +125,7 @@ class LocalServer implements Server {
 
   /** Leaves nothing of a server that could not start. */
   async abandon(): Promise<void> {
+    this.#queue.clear()
     try {
       await this.#close(0)
     } catch (error) {
@@ -169,7 +174,6 @@ class LocalServer implements Server {
   async #stop(): Promise<void> {
     try {
       await this.#drained
-      this.#finalStats = this.stats()
       await this.#finishBackground()
       await this.#stopApplication()
     } finally {

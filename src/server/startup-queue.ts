@@ -9,22 +9,32 @@ import type { Dispatch } from '../native.ts'
  * request for each open connection, because the next one is read after the answer.
  */
 export class StartupQueue {
-  #requests: Parameters<Dispatch>[] = []
+  // Queues that hold something. An event may come through any server's function, ids are those of the isolate.
+  static readonly #waiting: Set<StartupQueue> = new Set()
+
+  readonly #requests = new Map<number, Parameters<Dispatch>>()
+
+  /** Drops the request of a client that has gone. */
+  static forget(id: number): void {
+    for (const queue of StartupQueue.#waiting) queue.#requests.delete(id)
+  }
 
   /** Takes a request. */
   add(...request: Parameters<Dispatch>): void {
-    this.#requests.push(request)
+    StartupQueue.#waiting.add(this)
+    this.#requests.set(request[0], request)
   }
 
-  /** Drops a request whose client has gone. */
-  remove(id: number): void {
-    this.#requests = this.#requests.filter(([waiting]) => waiting !== id)
+  /** Drops everything. */
+  clear(): void {
+    StartupQueue.#waiting.delete(this)
+    this.#requests.clear()
   }
 
   /** Hands everything over, in order of arrival. */
   release(dispatch: Dispatch): void {
-    const requests = this.#requests
-    this.#requests = []
+    const requests = [...this.#requests.values()]
+    this.clear()
     // Requests begin in the context of the loop, not in that of whoever called `serve`.
     for (const request of requests) LOOP_CONTEXT.runInAsyncScope(dispatch, undefined, ...request)
   }

@@ -1,0 +1,69 @@
+/** The head of an ASGI response: checked when the application hands it over, sent later. */
+import { typeErrorOf } from '../errors.ts'
+import { headerNameOf, headerValueOf } from '../exchange.ts'
+import { FieldKind, fieldNameOf } from '../header-text.ts'
+
+import type { HttpResponseStartMessage } from './types.ts'
+
+/** A head in the border's form. */
+export interface ResponseHead {
+  readonly status: number
+  /** `name:value\n` repeated. */
+  readonly headers: string
+  readonly count: number
+  /** Whether it may wait for its body. An event stream must open at once, and the addon must see what it may refuse. */
+  readonly mayWait: boolean
+}
+
+/**
+ * Reads a start message. The addon checks every head too, but only when it is sent, and a held head is
+ * sent by a later call than the one that brought the fault.
+ * @throws TypeError `ERR_STATUS`, `ERR_HEADER_NAME` or `ERR_HEADER_VALUE`.
+ */
+export function readHead({ status, headers = [] }: HttpResponseStartMessage): ResponseHead {
+  if (!Number.isInteger(status) || status < 200 || status > 999) {
+    throw typeErrorOf('ERR_STATUS', `A response status is an integer from 200 to 999, not ${String(status)}.`)
+  }
+  if (!Array.isArray(headers)) throw typeErrorOf('ERR_HEADER_VALUE', 'headers must be an array of [name, value] pairs.')
+  let joined = ''
+  let mayWait = true
+  for (let index = 0; index < headers.length; index++) {
+    const field: unknown = headers[index]
+    if (!Array.isArray(field)) throw typeErrorOf('ERR_HEADER_VALUE', 'A header must be a [name, value] pair.')
+    const name = headerNameOf(field[0])
+    const value = headerValueOf(field[1])
+    const { lower, kind } = fieldNameOf(name)
+    checkValue(lower, value)
+    if (kind === FieldKind.plain ? lower === 'content-length' && !isLength(value) : !isUsual(kind, value)) {
+      mayWait = false
+    }
+    joined += `${name}:${value}\n`
+  }
+  return { status, headers: joined, count: headers.length, mayWait }
+}
+
+const EVENT_STREAM = 'text/event-stream'
+
+function checkValue(name: string, value: string): void {
+  for (let index = 0; index < value.length; index++) {
+    const code = value.charCodeAt(index)
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f || code > 0xff) {
+      const shown = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`
+      throw typeErrorOf('ERR_HEADER_VALUE', `The value of ${name} holds ${shown} at index ${index}.`)
+    }
+  }
+}
+
+function isUsual(kind: number, value: string): boolean {
+  if (kind === FieldKind.contentType) return value.slice(0, EVENT_STREAM.length).toLowerCase() !== EVENT_STREAM
+  return kind === FieldKind.connection && value.toLowerCase() === 'close'
+}
+
+/** At most 15 digits, which a number holds exactly. */
+function isLength(value: string): boolean {
+  for (let index = 0; index < value.length; index++) {
+    const code = value.charCodeAt(index)
+    if (code < 0x30 || code > 0x39) return false
+  }
+  return value.length > 0 && value.length < 16
+}
