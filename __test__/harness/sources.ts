@@ -47,16 +47,15 @@ export function sourcesIn(folder: string, ...endings: readonly string[]): Source
 
 /** All static and dynamic imports of a TypeScript file. */
 export function importsOf({ path, text }: Source): Import[] {
-  const statements = text.matchAll(/^(?:import|export)\s+(type\s+)?([^'";]*?)\s*(?:from\s+)?'([^']+)'/gm)
+  const statements = text.matchAll(
+    /^(?:import|export)\s+(type\s+)?(\*(?:\s+as\s+\w+)?|\{[^}]*\}|\w+)\s+from\s+'([^']+)'|^import\s+'([^']+)'/gm,
+  )
   const dynamic = text.matchAll(/\bimport\('([^']+)'\)/g)
   return [
-    ...Array.from(statements, ([, type, clause = '', target = '']) => {
+    ...Array.from(statements, ([, type, clause = '', target, bare = '']) => {
       const names = namesOf(clause)
-      return {
-        target: resolve(path, target),
-        names,
-        isType: type !== undefined || (clause !== '' && names.length === 0),
-      }
+      const isType = type !== undefined || (target !== undefined && names.length === 0)
+      return { target: resolve(path, target ?? bare), names, isType }
     }),
     ...Array.from(dynamic, ([, target = '']) => ({ target: resolve(path, target), names: ['*'], isType: false })),
   ]

@@ -1,0 +1,98 @@
+/** Bodies larger than any buffer pass through a process that does not grow with them. */
+import { spawn } from 'node:child_process'
+
+import { expect, test } from 'vitest'
+
+import { ROOT, cleanEnv, startCli, watch } from './harness/cli.ts'
+import { RawClient, formatRequest, request, turns } from './harness/client.ts'
+import { scaled, timeLimit } from './harness/scale.ts'
+
+const MIB = 1024 * 1024
+
+/** Peak of the resident set in bytes, as the process itself sees it. */
+async function peakOf(url: string): Promise<number> {
+  const { bytes } = JSON.parse((await request(url, { path: '/peak' })).text) as { bytes: number }
+  return bytes
+}
+
+/** How much the peak grows while `work` runs. A small round first lets the process settle. */
+async function growthOf(
+  url: string,
+  work: (url: string, size: number) => Promise<void>,
+  size: number,
+): Promise<number> {
+  await work(url, MIB)
+  const before = await peakOf(url)
+  await work(url, size)
+  return (await peakOf(url)) - before
+}
+
+/** Sends a body of `size` bytes as fast as the server takes it. */
+async function upload(url: string, size: number): Promise<void> {
+  const piece = Buffer.alloc(64 * 1024, 'x')
+  const client = await RawClient.connect(url)
+  const headers = [['content-length', String(size)]] as const
+  await client.send(formatRequest({ method: 'POST', path: '/upload', headers }))
+  for (let left = size; left > 0; left -= piece.length)
+    await client.send(piece.subarray(0, Math.min(left, piece.length)))
+  expect(JSON.parse((await client.read()).text)).toEqual({ size })
+  await client.close()
+}
+
+/** Reads an answer of `size` bytes more slowly than it is produced: it stops for some turns after each MiB. */
+async function slowDownload(url: string, size: number): Promise<void> {
+  const client = await RawClient.connect(url)
+  await client.send(formatRequest({ path: `/download?size=${size}` }))
+  await client.readHead()
+  for (let seen = client.reader.received; client.reader.received < size; seen = client.reader.received) {
+    await client.reader.skip(client.reader.available || 1)
+    if (Math.floor(client.reader.received / MIB) === Math.floor(seen / MIB)) continue
+    client.pause()
+    await turns(20)
+    client.resume()
+  }
+  await client.reader.through('0\r\n\r\n')
+  await client.close()
+}
+
+/** The platform's own server with the same routes: its growth is the measure. */
+async function startNode(): Promise<string> {
+  const running = watch(
+    spawn(process.execPath, [`${ROOT}__test__/fixtures/sizes-node.js`], {
+      env: cleanEnv(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }),
+  )
+  const { url } = await running.line('ready')
+  onTestEnd.push(() => running.child.kill())
+  return String(url)
+}
+
+const onTestEnd: (() => void)[] = []
+
+async function startOurs(): Promise<string> {
+  const { url } = await startCli(['__test__/fixtures/sizes.js', '--bind', '127.0.0.1:0', '--max-body', '2048m'])
+  return url
+}
+
+test(
+  'an upload of 100 MiB costs no more memory than on node:http',
+  async () => {
+    const size = 100 * MIB
+    const ours = await growthOf(await startOurs(), upload, size)
+    const node = await growthOf(await startNode(), upload, size)
+    for (const end of onTestEnd.splice(0)) end()
+    expect(ours).toBeLessThanOrEqual(Math.max(node, 32 * MIB))
+  },
+  timeLimit(60_000),
+)
+
+const megabytes = scaled(128, 1024)
+test(
+  `an answer of ${megabytes} MiB to a slow reader does not gather in memory`,
+  async () => {
+    const growth = await growthOf(await startOurs(), slowDownload, megabytes * MIB)
+    expect(growth).toBeLessThan(64 * MIB)
+  },
+  timeLimit(60_000),
+)

@@ -1,0 +1,69 @@
+/** Start and stop: nothing stays behind, whatever was going on. */
+import { readdirSync } from 'node:fs'
+
+import { describe, expect, test } from 'vitest'
+
+import { serveApp } from './harness/app.ts'
+import { startCli } from './harness/cli.ts'
+import { startLoad } from './harness/load.ts'
+import { scaled, timeLimit } from './harness/scale.ts'
+
+/** Handles that keep the loop alive, without the runner's own timers, and open descriptors. */
+function held(): { handles: string[]; descriptors: number } {
+  const folder = process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'
+  const handles = process.getActiveResourcesInfo().filter((name) => name !== 'Timeout')
+  return { handles: handles.toSorted(), descriptors: readdirSync(folder).length }
+}
+
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+}
+
+describe('start, load, stop', () => {
+  const rounds = scaled(100, 1000)
+  test(
+    `${rounds} times in one process leave handles and descriptors at the baseline`,
+    async () => {
+      const cycle = async (): Promise<void> => {
+        const server = await serveApp(() => new Response('hello'), { interface: 'fetch' })
+        const load = startLoad(server, 4)
+        await load.reached(20)
+        await load.stop()
+        await server.close({ timeout: 1 })
+      }
+      // The first round opens what the process keeps for good, such as the runner's own pipes.
+      await cycle()
+      const baseline = held()
+      for (let round = 0; round < rounds; round++) await cycle()
+      expect(held()).toEqual(baseline)
+      // One that every round left would be here a hundred times.
+      expect(timers()).toBeLessThan(10)
+    },
+    timeLimit(60_000),
+  )
+})
+
+describe('SIGTERM under load', () => {
+  const rounds = scaled(20, 200)
+  test(
+    `exits 0 with nothing left behind, ${rounds} times`,
+    async () => {
+      for (let round = 0; round < rounds; round++) {
+        const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])
+        const load = startLoad(cli.url, 8)
+        await load.reached(50 + round * 10)
+        await cli.stop('SIGTERM')
+        await load.finished()
+      }
+    },
+    timeLimit(120_000),
+  )
+
+  test('SIGINT does the same', async () => {
+    const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])
+    const load = startLoad(cli.url, 8)
+    await load.reached(100)
+    await cli.stop('SIGINT')
+    await load.finished()
+  })
+})

@@ -1,0 +1,251 @@
+/** The walls of the house: what ARCHITECTURE.md promises about the source, held by reading the source. */
+import { execFileSync } from 'node:child_process'
+import { posix } from 'node:path'
+
+import { describe, expect, test } from 'vitest'
+
+import { ROOT } from './harness/cli.ts'
+import { codeOf, importsOf, linesWith, sources, sourcesIn } from './harness/sources.ts'
+
+import type { Source } from './harness/sources.ts'
+
+const LINE_LIMIT = 400
+/** Blocks and implementations; raise it in the change that needs one more, with its reason. */
+const UNSAFE_LIMIT = 60
+const GENERATED = new Set(['src/binding.d.cts', 'docs/errors.md', 'docs/options.md', 'package-lock.json', 'Cargo.lock'])
+
+const typescript = sourcesIn('src', '.ts')
+const core = sourcesIn('crates/core/src', '.rs')
+const border = sourcesIn('crates/node/src', '.rs')
+const written = sources.filter(({ path }) => !GENERATED.has(path))
+
+/** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
+const FLOORS: readonly (readonly string[])[] = [
+  ['background', 'banner', 'errors', 'log', 'protocol', 'suggest'],
+  ['detect', 'header-text', 'lifespan', 'native', 'options', 'streaming'],
+  ['define', 'exchange', 'loader', 'scope'],
+  ['config', 'dispatch'],
+  ['asgi', 'fetch', 'rsgi'],
+  ['server'],
+  ['cli', 'index'],
+]
+
+describe('who may know whom in TypeScript', () => {
+  test('every module of src has a floor', () => {
+    const known = new Set(FLOORS.flat())
+    expect(typescript.map(moduleOf).filter((name) => !known.has(name))).toEqual([])
+  })
+
+  test('a module imports what runs from lower floors only', () => {
+    const floors = new Map(FLOORS.flatMap((names, floor) => names.map((name) => [name, floor] as const)))
+    const climbing = typescript.flatMap((source) =>
+      importsOf(source)
+        .filter(({ isType, target }) => !isType && target.startsWith('src/'))
+        .map(({ target }) => [moduleOf(source), moduleOf({ path: target })] as const)
+        .filter(([from, to]) => from !== to && (floors.get(to) ?? Infinity) >= (floors.get(from) ?? -1))
+        .map(([from, to]) => `${from} imports ${to}`),
+    )
+    expect(climbing).toEqual([])
+  })
+
+  test('only native.ts names the addon', () => {
+    expect(pathsWith(typescript, /binding\.c/)).toEqual(['src/native.ts'])
+  })
+
+  test('only exchange.ts calls the addon for a request, and only the server starts and stops it', () => {
+    const users = typescript.filter((source) => importsOf(source).some(({ names }) => names.includes('native')))
+    expect(users.map(({ path }) => path)).toEqual(['src/exchange.ts', 'src/server.ts'])
+  })
+
+  test('nobody imports the index or the program', () => {
+    const tops = ['src/index.ts', 'src/cli.ts']
+    expect(typescript.filter((source) => importsOf(source).some(({ target }) => tops.includes(target)))).toEqual([])
+  })
+
+  test('the protocol is types only', () => {
+    const protocol = typescript.filter(({ path }) => path === 'src/protocol.ts')
+    expect(protocol.flatMap(importsOf).filter(({ isType }) => !isType)).toEqual([])
+    expect(protocol.map(({ text }) => codeOf(text).match(/^export (?!interface|type)/m))).toEqual([null])
+  })
+
+  test('the package needs no other package to run', () => {
+    const foreign = typescript.flatMap((source) =>
+      importsOf(source).filter(({ target }) => !target.startsWith('node:') && !target.startsWith('src/')),
+    )
+    // The optional peer: the loader asks for it and explains what to do when it is absent.
+    expect(foreign.map(({ target }) => target).filter((target) => target !== 'oxc-transform')).toEqual([])
+  })
+
+  test('no regular expression runs in the modules that see request data', () => {
+    const path = ['exchange', 'dispatch', 'scope', 'streaming', 'asgi', 'rsgi', 'fetch']
+    const seeing = typescript.filter((source) => path.includes(moduleOf(source)))
+    const literal = /(?:^|[=(,:;!&|?{}[]|\breturn)\s*\/[^/\s*]/m
+    const uses = /\bRegExp\b|\.(?:match|matchAll|search)\(/
+    expect(seeing.length).toBeGreaterThanOrEqual(path.length)
+    expect(seeing.filter(({ text }) => literal.test(codeOf(text)) || uses.test(codeOf(text)))).toEqual([])
+  })
+
+  test('every export says what it is', () => {
+    const silent = typescript.flatMap(({ path, lines }) =>
+      lines.flatMap((line, index) => {
+        const isDeclaration = /^export (?:async )?(?:function|class|const|interface|type|abstract) ?[\w*]/.test(line)
+        return isDeclaration && !(lines[index - 1] ?? '').endsWith('*/') ? [`${path}:${index + 1}`] : []
+      }),
+    )
+    expect(silent).toEqual([])
+  })
+})
+
+describe('who may know whom in Rust', () => {
+  test('the code of the engine names neither Node nor its parts', () => {
+    const foreign = /napi|nodejs|libuv|uv_|javascript|promise|isolate/i
+    const named = core.filter(({ text }) => foreign.test(text.replaceAll(/\/\/[^\n]*/g, '')))
+    expect(named.map(({ path }) => path)).toEqual([])
+  })
+
+  test('the engine forbids unsafe', () => {
+    expect(core.find(({ path }) => path.endsWith('/lib.rs'))?.text).toContain('#![forbid(unsafe_code)]')
+  })
+
+  test('the codec knows bytes, configuration and exchanges, and no socket, thread or lane', () => {
+    const codec = core.filter(({ path }) => path.startsWith('crates/core/src/http1'))
+    const allowed = new Set(['config', 'counters', 'exchange', 'error', 'http1'])
+    const known = codec.flatMap((source) => usesOf(source, 'crate').map((name) => `${source.path}: ${name}`))
+    expect(known.filter((entry) => !allowed.has(entry.split(': ')[1] ?? ''))).toEqual([])
+    expect(pathsWith(codec, /\b(?:socket2|std::os|std::thread|Tcp\w+|Udp\w+|Unix\w+)\b/)).toEqual([])
+  })
+
+  test('the border sees only what the front door of the engine shows', () => {
+    const inner = border.flatMap((source) =>
+      linesWith(source, /gneiss_core::[a-z_]\w*::/).map((line) => `${source.path}:${line}`),
+    )
+    expect(inner).toEqual([])
+    expect(pathsWith(border, /\b(?:hyper|tokio)\b/)).toEqual([])
+  })
+
+  test('the dependencies of the engine hold nothing of Node', () => {
+    expect(crateTree('gneiss-core').filter((name) => /^(?:napi|libloading|ctor$)/.test(name))).toEqual([])
+  })
+
+  test('the border depends on no runtime and on no second HTTP implementation', () => {
+    expect(crateTree('gneiss-node').filter((name) => /^(?:tokio|hyper|h2$|http$)/.test(name))).toEqual([])
+  })
+})
+
+describe('unsafe', () => {
+  const blocks = border.flatMap(({ path, lines }) =>
+    lines.flatMap((line, index) => (/\bunsafe (?:\{|impl\b)/.test(line) ? [{ path, index, lines }] : [])),
+  )
+
+  test('has two addresses: the wrappers of Node-API and of libuv', () => {
+    const code = border.filter(({ text }) => /\bunsafe\b(?!_)/.test(text.replaceAll(/\/\/[^\n]*/g, '')))
+    expect(code.map(({ path }) => path)).toEqual(['crates/node/src/sys.rs', 'crates/node/src/uv.rs'])
+  })
+
+  test('has a reason at each place', () => {
+    const bare = blocks.filter(({ index, lines }) => {
+      const above = lines.slice(Math.max(0, index - 6), index).join('\n')
+      const reason = above.slice(above.lastIndexOf('// SAFETY: ') + '// SAFETY: '.length)
+      return !above.includes('// SAFETY: ') || reason.length < 20
+    })
+    expect(bare.map(({ path, index }) => `${path}:${index + 1}`)).toEqual([])
+  })
+
+  test(`has at most ${UNSAFE_LIMIT} places: a new one is a decision`, () => {
+    expect(blocks.length).toBeLessThanOrEqual(UNSAFE_LIMIT)
+    expect(blocks.length).toBeGreaterThan(0)
+  })
+})
+
+describe('files', () => {
+  test(`none has more than ${LINE_LIMIT} lines`, () => {
+    const code = written.filter(({ path }) => /\.(?:rs|ts|[cm]?js)$/.test(path))
+    const long = code.filter(({ lines }) => lines.length > LINE_LIMIT + 1)
+    expect(long.map(({ path, lines }) => `${path}: ${lines.length - 1}`)).toEqual([])
+  })
+
+  test('none is called after nothing', () => {
+    const empty = new Set(['utils', 'util', 'helpers', 'helper', 'common', 'misc', 'shared'])
+    expect(sources.filter(({ path }) => path.split('/').some((part) => empty.has(part.split('.')[0] ?? '')))).toEqual(
+      [],
+    )
+  })
+
+  test('none names a machine or a registry', () => {
+    const machine = /(?<![\w.@*-])\/(?:home|root|Users|work)\/|\bregistry\.[\w-]+\.\w|\bnpmjs\.org\b/
+    const found = written.filter(({ path }) => path !== '__test__/tidy.spec.ts')
+    expect(found.flatMap((source) => linesWith(source, machine).map((line) => `${source.path}:${line}`))).toEqual([])
+  })
+
+  test('the lock files name no host but the public index of crates', () => {
+    expect(
+      linesWith(fileOf('package-lock.json'), /https?:\/\/(?!opencollective|github\.com\/sponsors|tidelift)\S*\.tgz/),
+    ).toEqual([])
+    const odd = linesWith(
+      fileOf('Cargo.lock'),
+      /^source = (?!"registry\+https:\/\/github\.com\/rust-lang\/crates\.io-index")/,
+    )
+    expect(odd).toEqual([])
+  })
+
+  test('the package has no dependency that npm installs by itself and runs nothing when it is installed', () => {
+    const manifest = JSON.parse(fileOf('package.json').text) as Record<string, Record<string, string> | undefined>
+    expect(manifest.dependencies).toBeUndefined()
+    expect(Object.keys(manifest.optionalDependencies ?? {}).filter((name) => !name.startsWith('@gneiss/'))).toEqual([])
+    const hooks = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare', 'postprepare']
+    expect(Object.keys(manifest.scripts ?? {}).filter((name) => hooks.includes(name))).toEqual([])
+  })
+
+  test('specs start servers through the harness, which checks what they leave behind', () => {
+    const direct = sourcesIn('__test__', '.spec.ts').filter((source) =>
+      importsOf(source).some(({ target, names }) => target.startsWith('dist/') && names.includes('serve')),
+    )
+    expect(direct.map(({ path }) => path)).toEqual([])
+  })
+})
+
+/** `src/fetch.ts` and `src/fetch/body.ts` are both `fetch`: a folder is one module to the others. */
+function moduleOf({ path }: Pick<Source, 'path'>): string {
+  const [, first = ''] = path.split('/')
+  return posix.basename(first, '.ts')
+}
+
+function pathsWith(among: readonly Source[], pattern: RegExp): string[] {
+  return among.filter((source) => linesWith(source, pattern).length > 0).map(({ path }) => path)
+}
+
+function fileOf(path: string): Source {
+  const found = sources.find((source) => source.path === path)
+  if (found === undefined) throw new Error(`${path} is missing`)
+  return found
+}
+
+/** First path segments after `root::` in the `use` lines of a Rust file. */
+function usesOf({ text }: Source, root: string): string[] {
+  return Array.from(text.matchAll(new RegExp(`\\b${root}::(?:\\{([^}]*)\\}|(\\w+))`, 'g')), ([, group, name]) =>
+    group === undefined ? [name ?? ''] : group.split(',').map((part) => part.trim().split('::')[0] ?? ''),
+  )
+    .flat()
+    .filter((name) => name !== '')
+}
+
+/** Names of everything a crate is built from. */
+function crateTree(name: string): string[] {
+  const args = [
+    'tree',
+    '--package',
+    name,
+    '--edges',
+    'normal,build',
+    '--prefix',
+    'none',
+    '--format',
+    '{lib}',
+    '--locked',
+  ]
+  const names = execFileSync('cargo', args, { cwd: ROOT, encoding: 'utf8' })
+    .split('\n')
+    .filter((line) => line !== '')
+  if (!names.includes(name.replace('-', '_'))) throw new Error(`cargo tree of ${name} does not name it`)
+  return names
+}
