@@ -1,80 +1,14 @@
-/** The ASGI interface: scope, receive, send, and when a response leaves. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { inspect } from 'node:util'
+/** How an ASGI application answers, and when its answer leaves. */
+import { describe, expect, test } from 'vitest'
 
-import { describe, expect, onTestFinished, test } from 'vitest'
-
-import { atRest, serveApp } from './harness/app.ts'
+import { atRest } from './harness/app.ts'
+import { GET, START, serveAsgi } from './harness/asgi.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { expectLog } from './harness/logs.ts'
+import { pending, rejectionCode } from './harness/promises.ts'
 import { CutError } from './harness/reader.ts'
 
-import type { AsgiApp, HttpScope, Receive, ReceiveMessage, Send, SendMessage } from '../dist/index.js'
-import type { Options, Server } from './harness/app.ts'
-
-const TEXT = [['content-type', 'text/plain']] as const
-const START = { type: 'http.response.start', status: 200, headers: TEXT } as const
-const GET = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n'
-const KEYS = [
-  'type',
-  'asgi',
-  'http_version',
-  'method',
-  'scheme',
-  'path',
-  'raw_path',
-  'query_string',
-  'root_path',
-  'headers',
-  'client',
-  'server',
-  'state',
-  'extensions',
-]
-
-type HttpApp = (scope: HttpScope, receive: Receive, send: Send) => unknown
-
-function serveAsgi(app: HttpApp, options: Options = {}): Promise<Server> {
-  const whole: AsgiApp = (scope, receive, send) => {
-    if (scope.type !== 'http') throw new Error('http only')
-    return app(scope, receive, send)
-  }
-  return serveApp(whole, options)
-}
-
-/** Serves an application that hands `read(scope)` of the last request to the test. */
-async function serveReading<T>(
-  read: (scope: HttpScope) => T,
-  options: Options = {},
-): Promise<{ server: Server; last: () => T }> {
-  const results: T[] = []
-  const server = await serveAsgi(async (scope, _receive, send) => {
-    results.push(read(scope))
-    await send({ type: 'http.response.start', status: 204 })
-    await send({ type: 'http.response.body' })
-  }, options)
-  return { server, last: () => results.at(-1) as T }
-}
-
-function pending<T = void>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve!: (value: T) => void
-  const promise = new Promise<T>((yes) => {
-    resolve = yes
-  })
-  return { promise, resolve }
-}
-
-/** The code with which a promise is rejected, or undefined. */
-async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
-  try {
-    await promise
-    return undefined
-  } catch (error) {
-    return (error as { code?: string }).code
-  }
-}
+import type { Receive, Send, SendMessage } from '../dist/index.js'
 
 async function readBody(receive: Receive): Promise<string> {
   const pieces: Uint8Array[] = []
@@ -85,270 +19,6 @@ async function readBody(receive: Receive): Promise<string> {
     if (!message.more_body) return Buffer.concat(pieces).toString()
   }
 }
-
-describe('scope', () => {
-  test('has every key of the protocol, with the values of the request', async () => {
-    const { server, last } = await serveReading((scope) => scope, { rootPath: '/api' })
-    const client = await RawClient.connect(server)
-    await client.request({
-      method: 'PUT',
-      path: '/a%20b/%E2%82%AC?x=1%20y&z',
-      headers: [
-        ['Host', 'a'],
-        ['X-Two', 'one'],
-        ['x-two', '\u00e9'],
-      ],
-    })
-    const expected = {
-      type: 'http',
-      asgi: { version: '3.0', spec_version: '2.5' },
-      http_version: '1.1',
-      method: 'PUT',
-      scheme: 'http',
-      path: '/a b/€',
-      raw_path: '/a%20b/%E2%82%AC',
-      query_string: 'x=1%20y&z',
-      root_path: '/api',
-      headers: [
-        ['host', 'a'],
-        ['x-two', 'one'],
-        ['x-two', '\u00e9'],
-      ],
-      client: ['127.0.0.1', client.socket.localPort],
-      server: ['127.0.0.1', server.addresses[0]?.port],
-      state: {},
-      extensions: {},
-    }
-    const scope = last()
-    expect(Object.keys(scope)).toEqual(KEYS)
-    for (const key of KEYS) expect(scope[key as keyof HttpScope]).toEqual(expected[key as keyof typeof expected])
-  })
-
-  test.each<[string, (scope: HttpScope) => unknown]>([
-    ['spread', (scope) => ({ ...scope })],
-    ['Object.assign', (scope) => Object.assign({}, scope)],
-    ['JSON', (scope) => JSON.parse(JSON.stringify(scope))],
-    ['Object.entries', (scope) => Object.fromEntries(Object.entries(scope))],
-    [
-      'for in',
-      (scope) => {
-        const copy: Record<string, unknown> = {}
-        for (const key in scope) copy[key] = scope[key as keyof HttpScope]
-        return copy
-      },
-    ],
-  ])('%s gives all keys and values although nobody has read them', async (_how, copy) => {
-    const { server, last } = await serveReading(copy)
-    await request(server, { path: '/x?y', headers: [['host', 'a']] })
-    expect(Object.keys(last() as object)).toEqual(KEYS)
-    expect(last()).toMatchObject({ path: '/x', headers: [['host', 'a']], client: ['127.0.0.1', expect.any(Number)] })
-  })
-
-  test('console.log shows the values', async () => {
-    const { server, last } = await serveReading((scope) => inspect(scope))
-    await request(server, { headers: [['host', 'shown.test']] })
-    expect(last()).toContain('shown.test')
-  })
-
-  test('may be changed, as middleware does, and is each request’s own', async () => {
-    const { server, last } = await serveReading((scope) => {
-      const before: unknown = JSON.parse(JSON.stringify(scope))
-      scope.path = '/changed'
-      scope.headers.push(['x-added', '1'])
-      scope.state.user = 'me'
-      scope.extensions['a.b'] = {}
-      ;(scope as unknown as Record<string, unknown>).extra = 1
-      scope.client = null
-      Reflect.deleteProperty(scope, 'server')
-      return { before, after: { ...scope, root_path: '/mounted' }, names: Object.keys(scope), has: 'server' in scope }
-    })
-    await request(server, { headers: [['host', 'a']] })
-    const first = last()
-    expect(first.after).toMatchObject({
-      path: '/changed',
-      root_path: '/mounted',
-      state: { user: 'me' },
-      extensions: { 'a.b': {} },
-      extra: 1,
-      client: null,
-    })
-    expect(first.after.headers).toEqual([
-      ['host', 'a'],
-      ['x-added', '1'],
-    ])
-    expect(first.names).toEqual([...KEYS.filter((key) => key !== 'server'), 'extra'])
-    expect(first.has).toBe(false)
-    await request(server, { headers: [['host', 'b']] })
-    expect(last().before).toMatchObject({ path: '/', headers: [['host', 'b']], state: {}, extensions: {} })
-  })
-
-  test('gives the same object for a key each time', async () => {
-    const { server, last } = await serveReading((scope) => [
-      scope.headers === scope.headers,
-      scope.state === scope.state,
-      scope.client === scope.client,
-      scope.extensions === { ...scope }.extensions,
-    ])
-    await request(server)
-    expect(last()).toEqual([true, true, true, true])
-  })
-
-  test('http_version of HTTP/1.0 is 1.0', async () => {
-    const { server, last } = await serveReading((scope) => scope.http_version)
-    const client = await RawClient.connect(server)
-    await client.send('GET / HTTP/1.0\r\n\r\n')
-    await client.read()
-    expect(last()).toBe('1.0')
-  })
-
-  test('on a Unix socket, client is null and server its path', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'gneiss-'))
-    onTestFinished(() => rmSync(folder, { recursive: true }))
-    const path = join(folder, 'socket')
-    const { server, last } = await serveReading(({ client, server: ours }) => ({ client, ours }), {
-      bind: `unix:${path}`,
-    })
-    await request(server)
-    expect(last()).toEqual({ client: null, ours: [path, null] })
-  })
-})
-
-describe('receive', () => {
-  test('gives a body that is here at once, without waiting for the loop', async () => {
-    let isLater = false
-    const messages: ReceiveMessage[] = []
-    const server = await serveAsgi(async (_scope, receive, send) => {
-      setImmediate(() => {
-        isLater = true
-      })
-      messages.push(await receive())
-      expect(isLater).toBe(false)
-      await send(START)
-      await send({ type: 'http.response.body', body: 'ok' })
-    })
-    expect((await request(server, { method: 'POST', body: 'all of it' })).text).toBe('ok')
-    expect(messages).toEqual([{ type: 'http.request', body: expect.any(Uint8Array), more_body: false }])
-    expect(Buffer.from((messages[0] as { body: Uint8Array }).body).toString()).toBe('all of it')
-  })
-
-  test('gives one empty http.request when there is no body', async () => {
-    const messages: ReceiveMessage[] = []
-    const server = await serveAsgi(async (_scope, receive, send) => {
-      messages.push(await receive())
-      await send(START)
-      await send({ type: 'http.response.body' })
-    })
-    await request(server)
-    expect(messages).toEqual([{ type: 'http.request', body: new Uint8Array(0), more_body: false }])
-  })
-
-  test('gives the pieces as they arrive, and more_body until the last one', async () => {
-    const seen: [string, boolean][] = []
-    let wake = pending()
-    const server = await serveAsgi(async (_scope, receive, send) => {
-      for (;;) {
-        const message = await receive()
-        if (message.type !== 'http.request') throw new Error(message.type)
-        seen.push([Buffer.from(message.body).toString(), message.more_body])
-        wake.resolve()
-        if (!message.more_body) break
-      }
-      await send(START)
-      await send({ type: 'http.response.body', body: 'done' })
-    })
-    const client = await RawClient.connect(server)
-    await client.send('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n')
-    for (const piece of ['one', 'two']) {
-      wake = pending()
-      await client.send(`3\r\n${piece}\r\n`)
-      await wake.promise
-    }
-    await client.send('0\r\n\r\n')
-    expect((await client.read()).text).toBe('done')
-    expect(seen).toEqual([
-      ['one', true],
-      ['two', true],
-      ['', false],
-    ])
-  })
-
-  test('then waits, and gives http.disconnect when the response is complete, and that again for ever', async () => {
-    const messages: unknown[] = []
-    const finished = pending()
-    const server = await serveAsgi(async (_scope, receive, send) => {
-      await receive()
-      const next = receive()
-      const isEarly = await Promise.race([next.then(() => true), turns(3).then(() => false)])
-      messages.push(isEarly)
-      await send(START)
-      await send({ type: 'http.response.body', body: 'ok' })
-      messages.push(await next, await receive(), await receive())
-      finished.resolve()
-    })
-    expect((await request(server)).text).toBe('ok')
-    await finished.promise
-    const disconnect = { type: 'http.disconnect' }
-    expect(messages).toEqual([false, disconnect, disconnect, disconnect])
-  })
-
-  test('gives http.disconnect to a synchronous application that asked before it answered', async () => {
-    const told = pending<ReceiveMessage>()
-    const server = await serveAsgi((_scope, receive, send) => {
-      void receive()
-      void receive().then(told.resolve)
-      void send(START)
-      void send({ type: 'http.response.body', body: 'ok' })
-    })
-    expect((await request(server)).text).toBe('ok')
-    expect(await told.promise).toEqual({ type: 'http.disconnect' })
-  })
-
-  test('gives http.disconnect when the client leaves an idle application', async () => {
-    const called = pending()
-    const told = pending<ReceiveMessage[]>()
-    const server = await serveAsgi(async (_scope, receive) => {
-      await receive()
-      called.resolve()
-      told.resolve([await receive(), await receive()])
-    })
-    const client = await RawClient.connect(server)
-    await client.send(GET)
-    await called.promise
-    client.reset()
-    expect(await told.promise).toEqual([{ type: 'http.disconnect' }, { type: 'http.disconnect' }])
-  })
-
-  test('gives http.disconnect instead of the rest of a body that does not come', async () => {
-    const called = pending()
-    const told = pending<ReceiveMessage[]>()
-    const server = await serveAsgi(async (_scope, receive) => {
-      const first = await receive()
-      called.resolve()
-      told.resolve([first, await receive(), await receive()])
-    })
-    const client = await RawClient.connect(server)
-    await client.send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf')
-    await called.promise
-    client.reset()
-    expect(await told.promise).toMatchObject([
-      { type: 'http.request', more_body: true },
-      { type: 'http.disconnect' },
-      { type: 'http.disconnect' },
-    ])
-  })
-
-  test('gives http.disconnect to a task of an application that has failed', async () => {
-    expectLog('on purpose')
-    const told = pending<ReceiveMessage>()
-    const server = await serveAsgi(async (_scope, receive) => {
-      await receive()
-      void receive().then(told.resolve)
-      throw new Error('on purpose')
-    })
-    expect((await request(server)).status).toBe(500)
-    expect(await told.promise).toEqual({ type: 'http.disconnect' })
-  })
-})
 
 describe('send', () => {
   test('answers with status, headers and body in the order of the application', async () => {
@@ -510,28 +180,30 @@ describe('send', () => {
       await receive()
       void send(START)
       void send({ type: 'http.response.body', body: 'late' })
-      expect(await codeOf(send(START))).toBe('ERR_CLIENT_DISCONNECTED')
+      expect(await rejectionCode(send(START))).toBe('ERR_CLIENT_DISCONNECTED')
     })
     const client = await RawClient.connect(server)
     await client.send('GET /leave HTTP/1.1\r\nhost: a\r\n\r\n')
     const send = await called.promise
     client.reset()
     await atRest(server)
-    expect(await codeOf(send({ type: 'http.response.body', body: 'later still' }))).toBe('ERR_CLIENT_DISCONNECTED')
+    expect(await rejectionCode(send({ type: 'http.response.body', body: 'later still' }))).toBe(
+      'ERR_CLIENT_DISCONNECTED',
+    )
     expect((await request(server)).text).toBe('alive')
   })
 
   test('messages out of order are ERR_MESSAGE', async () => {
     const codes: unknown[] = []
     const server = await serveAsgi(async (_scope, _receive, send) => {
-      codes.push(await codeOf(send({ type: 'http.response.body', body: 'early' })))
+      codes.push(await rejectionCode(send({ type: 'http.response.body', body: 'early' })))
       await send(START)
-      codes.push(await codeOf(send(START)))
+      codes.push(await rejectionCode(send(START)))
       await send({ type: 'http.response.body', body: 'first', more_body: true })
-      codes.push(await codeOf(send(START)))
+      codes.push(await rejectionCode(send(START)))
       await send({ type: 'http.response.body' })
-      codes.push(await codeOf(send({ type: 'http.response.body', body: 'late' })))
-      codes.push(await codeOf(send(START)))
+      codes.push(await rejectionCode(send({ type: 'http.response.body', body: 'late' })))
+      codes.push(await rejectionCode(send(START)))
     })
     expect((await request(server)).text).toBe('first')
     expect(codes).toEqual(Array.from({ length: 5 }, () => 'ERR_MESSAGE'))
@@ -551,7 +223,7 @@ describe('send', () => {
   ])('%s is ERR_MESSAGE', async (_what, message) => {
     let code: unknown
     const server = await serveAsgi(async (_scope, _receive, send) => {
-      code = await codeOf(send(message as SendMessage))
+      code = await rejectionCode(send(message as SendMessage))
       await send(START)
       await send({ type: 'http.response.body', body: 'refused' })
     })
@@ -594,7 +266,7 @@ describe('send', () => {
     let code: unknown
     const server = await serveAsgi(async (_scope, _receive, send) => {
       await send(START)
-      code = await codeOf(send({ type: 'http.response.body', body: body as string }))
+      code = await rejectionCode(send({ type: 'http.response.body', body: body as string }))
       await send({ type: 'http.response.body', body: 'refused' })
     })
     expect((await request(server)).text).toBe('refused')
@@ -605,7 +277,7 @@ describe('send', () => {
     const codes: unknown[] = []
     const server = await serveAsgi(async (_scope, _receive, send) => {
       for (const value of ['', 'five', '-1', '+5', '5, 5', '99999999999999999999']) {
-        codes.push(await codeOf(send({ ...START, headers: [['content-length', value]] })))
+        codes.push(await rejectionCode(send({ ...START, headers: [['content-length', value]] })))
       }
       await send({ ...START, headers: [['content-length', '2']] })
       await send({ type: 'http.response.body', body: 'ok' })

@@ -63,6 +63,9 @@ export async function serve(app: App | string, options: Options = {}): Promise<S
   return server
 }
 
+/** Gauges that the addon keeps for all servers of the isolate together. */
+const NO_ISOLATE_GAUGES = { queuedMessages: 0, slots: 0, timers: 0 } as const
+
 /** Time the application always gets to stop, even when the requests have used up the whole timeout. */
 const LIFESPAN_GRACE = 1000
 
@@ -93,8 +96,8 @@ class LocalServer implements Server {
       setDrained = resolve
     })
     const notify = createNotify(() => {
-      // The addon forgets the server when this returns.
-      this.#finalStats = this.stats()
+      // The addon forgets the server when this returns. What the isolate holds then belongs to its other servers.
+      this.#finalStats = { ...this.stats(), ...(running.size > 1 ? NO_ISOLATE_GAUGES : {}) }
       setDrained()
     })
     this.#number = listen(
