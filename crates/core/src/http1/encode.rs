@@ -347,3 +347,7 @@ fn length_line(out: &mut Vec<u8>, length: u64) {
 #[cfg(test)]
 #[path = "encode_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "encode_framing_tests.rs"]
+mod framing_tests;

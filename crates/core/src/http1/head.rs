@@ -325,3 +325,11 @@ fn name_refusal(line: &[u8]) -> Refusal {
 #[cfg(test)]
 #[path = "head_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "head_field_tests.rs"]
+mod field_tests;
+
+#[cfg(test)]
+#[path = "head_limit_tests.rs"]
+mod limit_tests;

@@ -71,7 +71,12 @@ pub(super) fn push_front(bytes: &[u8], len: usize, bits: u8, out: &mut Vec<u8>) 
 #[cold]
 fn push_any_token(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let start = out.len();
-    out.extend(bytes.iter().map(|byte| lower_token(*byte)).take_while(|lower| *lower != 0));
+    out.extend(
+        bytes
+            .iter()
+            .map(|byte| lower_token(*byte))
+            .take_while(|lower| *lower != 0),
+    );
     out.len().wrapping_sub(start)
 }
 
@@ -133,4 +138,74 @@ const fn at_least(word: u64, least: u8) -> u64 {
 #[inline]
 const fn equal(word: u64, byte: u8) -> u64 {
     !((word ^ ONES.wrapping_mul(byte as u64)) & LOW_7).wrapping_add(LOW_7)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive(bytes: &[u8], allowed: impl Fn(u8) -> bool) -> usize {
+        bytes.iter().take_while(|byte| allowed(**byte)).count()
+    }
+
+    fn is_text(byte: u8) -> bool {
+        byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
+    }
+
+    fn is_target(byte: u8) -> bool {
+        (0x21..=0x7e).contains(&byte) && byte != b'#'
+    }
+
+    fn assert_as_naive(bytes: &[u8]) {
+        assert_eq!(
+            text_len(bytes),
+            naive(bytes, is_text),
+            "{}",
+            bytes.escape_ascii()
+        );
+        assert_eq!(
+            target_len(bytes),
+            naive(bytes, is_target),
+            "{}",
+            bytes.escape_ascii()
+        );
+        let mut out = b"x".to_vec();
+        let len = push_lower_token(bytes, &mut out);
+        assert_eq!(
+            len,
+            naive(bytes, |byte| lower_token(byte) != 0),
+            "{}",
+            bytes.escape_ascii()
+        );
+        assert_eq!(out[1..], bytes[..len].to_ascii_lowercase());
+    }
+
+    #[test]
+    fn every_byte_is_judged_alike_at_every_place() {
+        for byte in 0..=255 {
+            for length in 1..50 {
+                for before in [b'a', b'\t', b'Z', 0xff] {
+                    let mut bytes = vec![before; length];
+                    bytes[length - 1] = byte;
+                    assert_as_naive(&bytes);
+                    bytes.extend_from_slice(b": value");
+                    assert_as_naive(&bytes);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_as_one_by_one(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            assert_as_naive(&bytes);
+        }
+
+        #[test]
+        fn likely_bytes_are_judged_as_one_by_one(bytes in "[\t\r\n :#A-Za-z0-9_-]{0,80}") {
+            assert_as_naive(bytes.as_bytes());
+        }
+    }
 }
