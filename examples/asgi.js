@@ -8,10 +8,13 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** @type {import('gneiss').AsgiApp} */
+/**
+ * @import { AsgiApp, HttpScope, LifespanScope, Receive, Send } from 'gneiss'
+ */
+
+/** @type {AsgiApp} */
 export async function app(scope, receive, send) {
   if (scope.type === 'lifespan') return lifespan(scope, receive, send)
-  if (scope.type !== 'http') throw new Error(`unknown scope ${scope.type}`)
   switch (`${scope.method} ${scope.path}`) {
     case 'GET /':
       return sendJson(send, 200, { startedAt: scope.state.startedAt, routes: ['GET /events', 'POST /upload'] })
@@ -26,7 +29,9 @@ export async function app(scope, receive, send) {
 
 /**
  * One event after another until the client has seen enough or has gone.
- * @type {import('gneiss').AsgiApp}
+ * @param {HttpScope} scope
+ * @param {Receive} receive
+ * @param {Send} send
  */
 async function events(scope, receive, send) {
   const query = new URLSearchParams(scope.query_string)
@@ -54,7 +59,7 @@ async function events(scope, receive, send) {
   await send({ type: 'http.response.body' })
 }
 
-/** @param {import('gneiss').AsgiReceive} receive */
+/** @param {Receive} receive */
 async function untilDisconnect(receive) {
   for (;;) {
     const { type } = await receive()
@@ -63,15 +68,15 @@ async function untilDisconnect(receive) {
 }
 
 /**
- * @param {import('gneiss').AsgiReceive} receive
- * @param {import('gneiss').AsgiSend} send
+ * @param {Receive} receive
+ * @param {Send} send
  */
 async function upload(receive, send) {
   const hash = createHash('sha256')
   let size = 0
   for (;;) {
     const message = await receive()
-    if (message.type === 'http.disconnect') return
+    if (message.type !== 'http.request') return
     hash.update(message.body)
     size += message.body.length
     if (!message.more_body) break
@@ -81,7 +86,9 @@ async function upload(receive, send) {
 
 /**
  * What is in the state when start-up completes is in the scope of every request.
- * @type {import('gneiss').AsgiApp}
+ * @param {LifespanScope} scope
+ * @param {Receive} receive
+ * @param {Send} send
  */
 async function lifespan(scope, receive, send) {
   await receive()
@@ -92,7 +99,7 @@ async function lifespan(scope, receive, send) {
 }
 
 /**
- * @param {import('gneiss').AsgiSend} send
+ * @param {Send} send
  * @param {number} status
  * @param {unknown} value
  */

@@ -7,7 +7,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** @type {import('gneiss').FetchHandler} */
+/**
+ * @param {import('gneiss').ServerRequest} request
+ * @param {import('gneiss').FetchInfo} info
+ */
 export async function fetch(request, info) {
   const url = new URL(request.url)
   switch (`${request.method} ${url.pathname}`) {

@@ -14,6 +14,8 @@ const TYPES_HEADER = `/**
  * Generated from the addon by \`npm run build\`; never edited. Its hot calls are not in here: they are
  * raw Node-API functions, and \`native.ts\` types them.
  */
+import type { Dispatch, Notify } from './native.ts' with { 'resolution-mode': 'import' }
+
 `
 
 /**

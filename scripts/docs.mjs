@@ -7,13 +7,18 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { ERROR_CODES } from '../dist/errors.js'
+import { HEADINGS, OPTION_KEYS, entryOf, environmentNameOf, flagOf } from '../dist/options.js'
+import { formatValue, rangeOf } from '../dist/options/values.js'
 import { ROOT } from './command.mjs'
 
 const NOTE = '<!-- Printed by `npm run docs`; edit the table in the source instead. -->'
 
+const OPTION_COLUMNS =
+  '| Key | Flag | Environment | Default | Values | Meaning |\n| --- | --- | --- | --- | --- | --- |'
+
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
 
-for (const [path, page] of Object.entries({ 'docs/errors.md': errorsPage() })) {
+for (const [path, page] of Object.entries({ 'docs/errors.md': errorsPage(), 'docs/options.md': optionsPage() })) {
   const file = join(ROOT, path)
   if (!values.check) {
     writeFileSync(file, page)
@@ -40,4 +45,41 @@ Every error of gneiss carries one of these as \`error.code\`. A code keeps its m
 | --- | --- | --- | --- |
 ${rows.join('\n')}
 `
+}
+
+function optionsPage() {
+  const sections = OPTION_KEYS.map((key) => {
+    const heading = HEADINGS[key]
+    return `${heading === undefined ? '' : `\n## ${heading}\n\n${OPTION_COLUMNS}\n`}${optionRow(key)}`
+  })
+  return `${NOTE}
+
+# Options
+
+Each option is a flag of \`gneiss\`, an environment variable, and a key of \`gneiss.config.{ts,js,mjs,json}\`. The first that
+names it wins: command line, environment, configuration file, \`PORT\`, \`HOST\` and \`WEB_CONCURRENCY\`, default. A time
+is a number of seconds, or \`500ms\`, \`30s\`, \`5m\`, \`1h\`; a size is bytes, or \`64k\`, \`16m\`, \`1g\`. An unknown name
+is an error (in the environment a warning) that says which one is nearest. \`gneiss --print-config\` shows every value
+and where it comes from.
+
+\`serve\` takes the same keys, but those that only make sense for a program (marked P).
+${sections.join('\n')}
+`
+}
+
+/** @param {import('../dist/options.js').OptionKey} key */
+function optionRow(key) {
+  const entry = entryOf(key)
+  const flags = entry.positional === true ? (entry.placeholder ?? key) : `--${flagOf(key)}`
+  const facts = [rangeOf(entry), entry.unit, entry.repeatable === true ? 'a list' : undefined].filter(Boolean)
+  const short = entry.short === undefined ? '' : `\`-${entry.short}\`, `
+  const columns = [
+    `\`${key}\`${entry.isForProgram === true ? ' (P)' : ''}`,
+    `${short}\`${flags}\``,
+    `\`${environmentNameOf(key)}\``,
+    entry.derived ?? formatValue(entry, entry.default),
+    facts.join('; '),
+    entry.doc,
+  ]
+  return `| ${columns.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`
 }

@@ -1,0 +1,165 @@
+/**
+ * Generated from the addon by `npm run build`; never edited. Its hot calls are not in here: they are
+ * raw Node-API functions, and `native.ts` types them.
+ */
+import type { Dispatch, Notify } from './native.ts' with { 'resolution-mode': 'import' }
+
+/** What this addon is. */
+export declare function about(): About
+
+/** What the addon is: compared by a spec so that the two sides cannot drift. */
+export interface About {
+  /** Version of the crate. */
+  version: string
+  /** Method names by code. */
+  methods: Array<string>
+  /** Whether debug checks are compiled in. */
+  debug: boolean
+  /** Whether this process has the libuv functions of the loop driver. */
+  hasLoop: boolean
+}
+
+/** Where the server listens. */
+export declare function addresses(server: number): Array<NativeAddress>
+
+/** Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows. */
+export declare function closeServer(server: number, timeout: number): void
+
+/** For the end of the process: closes listeners and offers what waits to the kernel once. */
+export declare function flushAtExit(): void
+
+/** Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number. */
+export declare function listen(config: NativeConfig, dispatch: Dispatch, notify: Notify): number
+
+/** Where a server listens. */
+export interface NativeAddress {
+  /** Literal IP address, or the path of a Unix socket. */
+  host: string
+  /** TCP port; 0 for a Unix socket. */
+  port: number
+  /** `IPv4`, `IPv6` or `unix`. */
+  family: string
+}
+
+/** One address to listen on. Exactly one of `host` (with `port`), `path` and `fd` is set. */
+export interface NativeBind {
+  /** Name or literal address. */
+  host?: string
+  /** TCP port, 0 for any free one. */
+  port?: number
+  /** Path of a Unix socket. */
+  path?: string
+  /** Listening socket inherited from the parent. */
+  fd?: number
+}
+
+/** A finished, valid server configuration. Sizes are bytes, times milliseconds, 0 turns a deadline off. */
+export interface NativeConfig {
+  /** Where to listen. */
+  bind: Array<NativeBind>
+  /** Listen backlog. */
+  backlog: number
+  /** Largest request head. */
+  limitRequestHead: number
+  /** Longest request line. */
+  limitRequestLine: number
+  /** Largest header field. */
+  limitRequestFieldSize: number
+  /** Most header fields. */
+  limitRequestFields: number
+  /** Largest trailers. */
+  limitTrailers: number
+  /** Most trailer fields. */
+  limitTrailerFields: number
+  /** Largest request body. */
+  maxBody: number
+  /** Response bytes buffered per connection. */
+  streamBuffer: number
+  /** Request bytes held ahead of the application. */
+  bodyReadAhead: number
+  /** Most open connections. */
+  workerConnections: number
+  /** Accepted and silent. */
+  firstByteTimeout: number
+  /** Whole head. */
+  headTimeout: number
+  /** Silence in a body. */
+  bodyIdleTimeout: number
+  /** Bytes a second after 10 s of body. */
+  bodyMinRate: number
+  /** Head read to response head given. */
+  requestTimeout: number
+  /** Silence of the application in a response. */
+  responseIdleTimeout: number
+  /** Silence of a peer that should read. */
+  writeTimeout: number
+  /** Idle between requests. */
+  keepAlive: number
+  /** Age from which a connection is not kept. */
+  keepAliveMaxAge: number
+  /** Serve peers that closed their sending side. */
+  allowHalfOpen: boolean
+  /** Value of the `server` field; empty for none. */
+  serverHeader: string
+  /** `auto`, `loop` or `thread`. */
+  runtimeMode: string
+}
+
+/** Keeps the process alive for the server's listeners. */
+export declare function refServer(server: number): void
+
+/** Gauges and totals of a server; `undefined` when there is no such server. */
+export declare function stats(server: number): Stats | null
+
+/** Gauges and totals of a server. */
+export interface Stats {
+  /** `loop` or `thread`. */
+  mode: string
+  /** Open connections. */
+  connections: number
+  /** Open exchanges. */
+  requests: number
+  /** Request bodies that are not at their end. */
+  bodies: number
+  /** Slots in use, of all servers of the isolate. */
+  slots: number
+  /** Bytes lent to the other side; 0, because bytes are copied. */
+  externalBytes: number
+  /** Tasks of the threaded driver; 0 in the loop driver. */
+  tasks: number
+  /** Events that wait for JavaScript. */
+  queuedMessages: number
+  /** Holders of a thread-safe function; 0 in the loop driver. */
+  doorbellRefs: number
+  /** Releases that wait for their thread. */
+  pendingReleases: number
+  /** Connections in the deadline wheel, of all servers of the isolate. */
+  timers: number
+  /** Sockets, listeners included. */
+  fileDescriptors: number
+  /** Threads of the threaded driver; 0 in the loop driver. */
+  threads: number
+  /** JavaScript objects released on a wrong thread: always 0. */
+  wrongThreadDrops: number
+  /** Panics that were caught: always 0. */
+  panicsTotal: number
+  /** Connections accepted. */
+  connectionsTotal: number
+  /** Requests that reached the application. */
+  requestsTotal: number
+  /** Requests refused before they reached it. */
+  refusedTotal: number
+  /** Exchanges that ended without an answer of the application. */
+  abortedTotal: number
+  /** Bytes received. */
+  receivedBytesTotal: number
+  /** Bytes sent. */
+  sentBytesTotal: number
+  /** Deadlines that expired. */
+  timeoutsTotal: number
+  /** Errors of accept that were survived. */
+  acceptErrorsTotal: number
+}
+
+/** Lets the process end although the server listens. */
+export declare function unrefServer(server: number): void
