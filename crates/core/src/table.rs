@@ -98,6 +98,12 @@ impl Table {
         self.step(key, Connection::on_end);
     }
 
+    /// The peer closed its sending side, noticed while nothing was read.
+    pub fn on_hang_up(&mut self, key: u32) {
+        self.touch(key);
+        self.step(key, Connection::on_hang_up);
+    }
+
     /// The socket broke.
     pub fn on_error(&mut self, key: u32) {
         self.touch(key);
@@ -340,3 +346,53 @@ impl std::fmt::Debug for Table {
 
 /// Above this, answers leave although another request of the same connection is being answered.
 const CORK_MOST: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::ServerConfig;
+    use crate::counters::Counters;
+
+    struct Silent;
+
+    impl Doorbell for Silent {
+        fn ring(&self) {}
+    }
+
+    #[test]
+    fn a_panic_ends_its_connection_and_no_other() {
+        let mut table = Table::new(0, Box::new(Silent), 0);
+        let counters = Arc::new(Counters::default());
+        let server = table.add_server(Arc::new(ServerConfig::default()), Arc::clone(&counters));
+        let keys = [(); 2].map(|()| table.accept(server, Box::default()).unwrap());
+        for key in keys {
+            table.on_bytes(key, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        let requests = [(); 2].map(|()| match table.lane_mut().pop() {
+            Some(Event::Request { id, .. }) => id,
+            other => panic!("a request was expected, not {other:?}"),
+        });
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let result = table.answer(requests[0], |connection, _| {
+            // Worse than any real one: the exchange is out of the connection when it panics.
+            let _lost = connection.exchange();
+            panic!("a bug");
+        });
+        std::panic::set_hook(hook);
+        assert_eq!(result, None::<()>);
+        assert_eq!(
+            table.lane_mut().pop(),
+            Some(Event::Abort {
+                id: requests[0],
+                reason: AbortReason::Internal
+            })
+        );
+        assert_eq!(table.wish(keys[0]).unwrap().fate, crate::http1::Fate::Reset);
+        assert_eq!(table.wish(keys[1]).unwrap().fate, crate::http1::Fate::Stay);
+        assert!(!table.is_open(requests[0]) && table.is_open(requests[1]));
+        assert_eq!(counters.panics_total.get(), 1);
+    }
+}

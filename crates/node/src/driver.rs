@@ -157,9 +157,12 @@ impl Driver {
                 .any(|&server| self.table.is_drained(server));
         self.bell.set(false);
         self.phases.keep_awake(keep_awake);
-        // Whoever waits for the end of a server gets to hear of it.
-        self.phases
-            .keep_alive(!self.closing.is_empty() || !self.table.lane().is_empty());
+        // Whoever waits for the end of a server gets to hear of it, and a listener that is paused
+        // is still one, although a stopped handle does not count for libuv.
+        let keep_alive = !self.closing.is_empty()
+            || !self.table.lane().is_empty()
+            || self.has_paused_listener();
+        self.phases.keep_alive(keep_alive);
         self.arm_timer();
     }
 

@@ -33,6 +33,7 @@ pub(crate) struct ListenerPlace {
     /// Not accepting: the server is full, or accept failed and it is not time to try again.
     is_paused: bool,
     resume_at: Option<u64>,
+    keeps_alive: bool,
 }
 
 impl Driver {
@@ -70,6 +71,7 @@ impl Driver {
                 counters,
                 is_paused: false,
                 resume_at: None,
+                keeps_alive: true,
             });
         }
         true
@@ -90,10 +92,11 @@ impl Driver {
     pub(crate) fn set_listeners_ref(&mut self, server: ServerKey, keeps_alive: bool) {
         for place in self
             .listeners
-            .iter()
+            .iter_mut()
             .flatten()
             .filter(|place| place.server == server)
         {
+            place.keeps_alive = keeps_alive;
             place.handle.set_ref(keeps_alive);
         }
     }
@@ -185,6 +188,12 @@ impl Driver {
         }
     }
 
+    /// Whether a listener should keep the process alive although libuv does not watch it.
+    pub(crate) fn has_paused_listener(&self) -> bool {
+        let mut places = self.listeners.iter().flatten();
+        places.any(|place| place.is_paused && place.keeps_alive)
+    }
+
     /// When a listener that failed is tried again.
     pub(crate) fn next_resume(&self) -> Option<u64> {
         self.listeners
@@ -211,7 +220,7 @@ impl Driver {
         }
         let is_readable = ready.events & READABLE != 0;
         if ready.events & DISCONNECT != 0 && !is_readable {
-            self.table.on_end(ready.key);
+            self.table.on_hang_up(ready.key);
         } else if is_readable {
             self.read(ready.key);
             self.table.on_drained(ready.key);

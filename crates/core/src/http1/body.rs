@@ -127,15 +127,6 @@ impl BodyDecoder {
         matches!(self.state, State::Done)
     }
 
-    /// Payload bytes still to come, if that is known: not for a chunked body.
-    pub(crate) const fn remaining(&self) -> Option<u64> {
-        match self.state {
-            State::Length(left) => Some(left),
-            State::Done => Some(0),
-            _ => None,
-        }
-    }
-
     const fn after_payload(&self, left: u64) -> State {
         match (self.state, left) {
             (State::Length(_), 0) => State::Done,

@@ -50,6 +50,8 @@ pub struct Connection {
     draining: bool,
     /// The peer closed its sending side.
     pub(super) ended: bool,
+    /// The end was noticed ahead of unread bytes and need not be watched for.
+    pub(super) hung_up: bool,
 }
 
 /// Where a connection stands.
@@ -105,6 +107,7 @@ impl Connection {
             ending: Ending::Close,
             draining: false,
             ended: false,
+            hung_up: false,
         }
     }
 
@@ -196,6 +199,18 @@ impl Connection {
             Phase::FirstByte | Phase::Idle | Phase::Head | Phase::Linger => {
                 self.leave(turn.now, Ending::Close);
             }
+        }
+    }
+
+    /// The peer closed its sending side, noticed ahead of bytes that were not read for want of room.
+    ///
+    /// Where half-open peers are served these bytes are still wanted; the end is seen again behind them.
+    pub fn on_hang_up<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
+        if self.config.allow_half_open && self.phase == Phase::Exchange && !self.body_is_complete()
+        {
+            self.hung_up = true;
+        } else {
+            self.on_end(turn);
         }
     }
 

@@ -149,7 +149,14 @@ fn bad_names_and_values_are_faults_of_their_field() {
 
 #[test]
 fn a_line_feed_inside_of_a_field_never_becomes_a_field() {
-    for headers in ["a:b\nset-cookie:c\n", "a:b\nc d\n", "a:b\n\n", "a\nb:c\n"] {
+    for headers in [
+        "a:b\nset-cookie:c\n",
+        "a:b\nc d\n",
+        "a:b\nc d:e\n",
+        "a:b\r\nc:d\n",
+        "a:b\n\n",
+        "a\nb:c\n",
+    ] {
         assert_eq!(
             fault(&AnswerHead {
                 count: 1,

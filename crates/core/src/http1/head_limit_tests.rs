@@ -151,6 +151,29 @@ fn limits_are_exact() {
 }
 
 #[test]
+fn of_two_limits_that_are_broken_the_first_counts() {
+    for head in 6..14 {
+        let limits = HeadLimits {
+            head,
+            line: 8,
+            ..LIMITS
+        };
+        for input in [
+            "GET /567890123",
+            "GET /567\r\n9",
+            "GET /567\r901234",
+            "GET /567\r\r01234",
+            "GET /5678\r\n0",
+            "GET /56\r\n\r\n",
+        ] {
+            let whole = judge(input.as_bytes(), &limits);
+            let bytewise = judge_pieces(input.as_bytes(), 1..input.len(), &limits).0;
+            assert_eq!(whole, bytewise, "{input:?} with {head} bytes of head");
+        }
+    }
+}
+
+#[test]
 fn a_scan_serves_one_request_after_another() {
     let input = b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n";
     let mut scan = HeadScan::default();

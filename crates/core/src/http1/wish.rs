@@ -44,7 +44,7 @@ impl Connection {
         };
         Wish {
             read: self.read_budget(),
-            watch: !self.ended,
+            watch: !self.ended && !self.hung_up,
             write: pending > 0,
             busy: self.open.is_some() || pending > 0,
             fate,
