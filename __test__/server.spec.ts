@@ -166,6 +166,22 @@ describe('serve', () => {
     await serveApp(hello, { ...RSGI, workers: 1 })
   })
 
+  test('leaves the global Response alone unless fastResponse is on, and gives it back with the last server', async () => {
+    const platform = Response
+    const plain = await serveApp(hello, RSGI)
+    expect(globalThis.Response).toBe(platform)
+    const [first, second] = [
+      await serveApp(hello, { ...RSGI, fastResponse: true }),
+      await serveApp(hello, { ...RSGI, fastResponse: true }),
+    ]
+    expect(globalThis.Response).toBe(gneiss.Response)
+    await first.close()
+    await plain.close()
+    expect(globalThis.Response).toBe(gneiss.Response)
+    await second.close()
+    expect(globalThis.Response).toBe(platform)
+  })
+
   test('logs at logLevel', async () => {
     const server = await serveApp(
       () => {

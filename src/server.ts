@@ -83,6 +83,7 @@ class LocalServer implements Server {
   #dispatch: Dispatch
   #lifespan: Lifespan | undefined = undefined
   #closing: Promise<void> | undefined = undefined
+  #restoreGlobals: (() => void) | undefined = undefined
   #finalStats: Stats | undefined = undefined
 
   /** Binds. @throws `ERR_BIND`. */
@@ -110,7 +111,7 @@ class LocalServer implements Server {
     )
     this.addresses = Object.freeze(native.addresses(this.#number).map((address) => Object.freeze(address)))
     // The application may take the global `Response` while it is loaded.
-    if (config.fastResponse) installFetchGlobals()
+    if (config.fastResponse) this.#restoreGlobals = installFetchGlobals()
     track(this)
   }
 
@@ -181,6 +182,7 @@ class LocalServer implements Server {
       await this.#stopApplication()
     } finally {
       this.#deadline.clear()
+      this.#restoreGlobals?.()
       untrack(this)
     }
   }

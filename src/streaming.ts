@@ -11,39 +11,32 @@ import type { Exchange } from './exchange.ts'
 /** What an answer's body is made of: text is sent as UTF-8. */
 export type BodyPiece = string | Uint8Array
 
-/** How a source is pumped. */
-export interface PumpOptions {
-  /** Turns what the source yields into a piece, or throws. Default: strings and any bytes pass, the rest is `ERR_BODY_TYPE`. */
-  readonly toBytes?: (value: unknown) => BodyPiece
-}
-
 /**
- * Sends what `source` yields as the body of a started answer, and ends the answer with it. While the
- * client is slower than the source, the source is not asked. When the exchange is aborted, `return()`
- * of the iterator is called once and at once, also while a `next()` is pending.
+ * Sends what `source` yields (strings and any bytes) as the body of a started answer, and ends the
+ * answer with it. While the client is slower than the source, the source is not asked. When the exchange
+ * is aborted, `return()` of the iterator is called once and at once, also while a `next()` is pending.
  *
- * Fulfilled when the answer is complete or the client has gone. Rejects with what the source threw (or
- * with the error of a refused piece) after the exchange was cut: the caller logs it.
+ * Fulfilled when the answer is complete or the client has gone. Rejects with what the source threw, or
+ * with `ERR_BODY_TYPE` or `ERR_BODY_LENGTH`, after the exchange was cut: the caller logs it.
  * A source that never ends also never ends for HEAD, 204 and 304, which send no body: close it instead.
  */
-export function pumpIterable(
-  exchange: Exchange,
-  source: AsyncIterable<unknown> | Iterable<unknown>,
-  options: PumpOptions = {},
-): Promise<void> {
-  return pump(exchange, () => sourceOfIterable(source), options.toBytes ?? toPiece)
-}
-
-/**
- * `pumpIterable` for a `ReadableStream`. When the exchange is aborted, the stream is cancelled once,
- * with the abort error as its reason. The stream's lock is released at the end, whatever it was.
- */
-export function pumpReadableStream(
-  exchange: Exchange,
-  stream: ReadableStream<unknown>,
-  options: PumpOptions = {},
-): Promise<void> {
-  return pump(exchange, () => sourceOfStream(stream), options.toBytes ?? toPiece)
+export function pumpIterable(exchange: Exchange, source: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let pump: Pump
+    try {
+      pump = new Pump(exchange, iteratorOf(source))
+    } catch (error) {
+      exchange.reset()
+      reject(error)
+      return
+    }
+    exchange.onAbort(() => {
+      pump.cancel()
+      // The source may be stuck in its own wait for ever; nobody else has to wait for it.
+      resolve()
+    })
+    pump.run().then(resolve, reject)
+  })
 }
 
 /** The request body as a byte stream. It pulls; cancelling it only stops reading. Errors with the abort error. */
@@ -103,127 +96,85 @@ export function readAll(exchange: Exchange): Promise<Uint8Array> {
   }
 }
 
-/** What an iterator and a stream reader have in common. */
-interface PieceSource {
-  next(): PromiseLike<IteratorResult<unknown>> | IteratorResult<unknown>
-  /** Ends the source early. Called at most once, and never after its own end. */
-  cancel(reason: unknown): unknown
-  /** Called at most once, after everything else. */
-  release(): void
+/** An iterator of either kind. */
+type PieceIterator = Iterator<unknown, unknown> | AsyncIterator<unknown, unknown>
+
+function iteratorOf(source: AsyncIterable<unknown> | Iterable<unknown>): PieceIterator {
+  return Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
 }
 
-function sourceOfIterable(source: AsyncIterable<unknown> | Iterable<unknown>): PieceSource {
-  if (Symbol.asyncIterator in source) {
-    const iterator = source[Symbol.asyncIterator]()
-    return { next: () => iterator.next(), cancel: () => iterator.return?.(), release: ignore }
-  }
-  const iterator = source[Symbol.iterator]()
-  return {
-    next() {
-      const step = iterator.next()
-      // As `for await` does: a synchronous source may yield promises.
-      if (step.done === true || !isThenable(step.value)) return step
-      return step.value.then((value) => ({ done: false, value }))
-    },
-    cancel: () => iterator.return?.(),
-    release: ignore,
-  }
-}
+/** One source on its way into one answer. */
+class Pump {
+  readonly #exchange: Exchange
+  readonly #iterator: PieceIterator
+  /** The source has neither ended nor failed nor been closed. */
+  #isOpen = true
 
-function sourceOfStream(stream: ReadableStream<unknown>): PieceSource {
-  const reader = stream.getReader()
-  return {
-    next: () => reader.read() as Promise<IteratorResult<unknown>>,
-    cancel: (reason) => reader.cancel(reason),
-    release: () => reader.releaseLock(),
+  constructor(exchange: Exchange, iterator: PieceIterator) {
+    this.#exchange = exchange
+    this.#iterator = iterator
   }
-}
 
-function pump(exchange: Exchange, open: () => PieceSource, toBytes: (value: unknown) => BodyPiece): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let source: PieceSource
-    try {
-      source = open()
-    } catch (error) {
-      exchange.reset()
-      reject(error)
-      return
-    }
-    let isOpen = true
-    const release = (): void => {
-      isOpen = false
-      source.release()
-    }
-    const cancel = (reason: unknown): void => {
-      if (!isOpen) return
-      isOpen = false
-      cancelSource(exchange, source, reason)
-    }
-    exchange.onAbort((error) => {
-      cancel(error)
-      // The source may be stuck in its own wait for ever; nobody else has to wait for it.
-      resolve()
-    })
-    if (!exchange.isOpen) {
-      cancel(goneError())
-      resolve()
-      return
-    }
-
-    const run = async (): Promise<void> => {
-      for (;;) {
-        let step: IteratorResult<unknown>
-        try {
-          const next = source.next()
-          step = isThenable(next) ? await next : next
-        } catch (error) {
-          // What a cancelled source throws is the consequence of the cancelling.
-          if (!isOpen) return
-          release()
-          exchange.reset()
-          throw error
-        }
-        if (!isOpen) return
-        if (step.done === true) {
-          release()
-          endQuietly(exchange)
-          return
-        }
-        try {
-          const piece = toBytes(step.value)
-          const room = piece.length === 0 ? undefined : exchange.write(piece)
-          if (room !== undefined) await room
-        } catch (error) {
-          const hasFailed = isOpen && errorCodeOf(error) !== 'ERR_CLIENT_DISCONNECTED'
-          cancel(error)
-          if (!hasFailed) return
-          exchange.reset()
-          throw error
-        }
-        if (!exchange.isOpen) {
-          // Cut from elsewhere while the source was waiting for room.
-          cancel(goneError())
-          return
-        }
+  /** Awaits only what is a promise: each await of nothing would cost a piece of a stream 0.1 µs. */
+  async run(): Promise<void> {
+    const exchange = this.#exchange
+    while (exchange.isOpen && this.#isOpen) {
+      let step: IteratorResult<unknown, unknown>
+      try {
+        const next = this.#iterator.next()
+        step = isThenable(next) ? await next : next
+      } catch (error) {
+        // What a closed source throws is the consequence of the closing.
+        if (!this.#isOpen) return
+        this.#isOpen = false
+        exchange.reset()
+        throw error
+      }
+      if (!this.#isOpen) return
+      if (step.done === true) {
+        this.#isOpen = false
+        endQuietly(exchange)
+        return
+      }
+      try {
+        // As `for await` does: a synchronous source may yield promises.
+        const piece = toPiece(isThenable(step.value) ? await step.value : step.value)
+        const room = piece.length === 0 ? undefined : exchange.write(piece)
+        if (room !== undefined) await room
+      } catch (error) {
+        this.#fail(error)
       }
     }
-    run().then(resolve, reject)
-  })
-}
+    // Cut from elsewhere.
+    this.cancel()
+  }
 
-/** A source that fails while it is cancelled cannot harm the answer any more, but its owner should know. */
-function cancelSource(exchange: Exchange, source: PieceSource, reason: unknown): void {
-  const report = (error: unknown): void => {
-    const isConsequence = error === reason || (error instanceof Error && error.name === 'AbortError')
-    exchange.host.log[isConsequence ? 'debug' : 'error']('a response source failed while it was closed', error)
+  /** Closes the source unless it is closed or has ended by itself. */
+  cancel(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    try {
+      const closing = this.#iterator.return?.()
+      if (isThenable(closing)) closing.then(ignore, (error: unknown) => this.#report(error))
+    } catch (error) {
+      this.#report(error)
+    }
   }
-  try {
-    const closing = source.cancel(reason)
-    if (isThenable(closing)) closing.then(ignore, report)
-  } catch (error) {
-    report(error)
+
+  /** The piece cannot be sent. That the client has gone is no failure. */
+  #fail(error: unknown): void {
+    const hasGone = !this.#isOpen || errorCodeOf(error) === 'ERR_CLIENT_DISCONNECTED'
+    this.cancel()
+    if (hasGone) return
+    this.#exchange.reset()
+    throw error
   }
-  source.release()
+
+  /** A source that fails while it is closed cannot harm the answer any more, but its owner should know. */
+  #report(error: unknown): void {
+    const isConsequence = error === this.#exchange.abortError || (error instanceof Error && error.name === 'AbortError')
+    this.#exchange.host.log[isConsequence ? 'debug' : 'error']('a response source failed while it was closed', error)
+  }
 }
 
 /** The client may have left in the moment of the end; that is no failure of the source. */
@@ -276,10 +227,6 @@ function toPiece(value: unknown): BodyPiece {
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   if (value instanceof ArrayBuffer) return new Uint8Array(value)
   throw typeErrorOf('ERR_BODY_TYPE', `A piece of a body must be a string or bytes, not ${typeof value}.`)
-}
-
-function goneError(): GneissError {
-  return new GneissError('ERR_CLIENT_DISCONNECTED', 'The response was cut.')
 }
 
 function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {

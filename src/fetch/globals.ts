@@ -9,11 +9,28 @@ import { Response as LightResponse } from './response.ts'
 /**
  * Replaces the global `Response`. Where the platform keeps the state of its requests in private fields
  * (Node 24 and later), `Request` and `fetch` are replaced too, by ones that take a request of ours for
- * `new Request(request)` and `fetch(request)`. Call it before the application is loaded; more calls do nothing.
+ * `new Request(request)` and `fetch(request)`. Call it before the application is loaded.
+ *
+ * Returns what gives the globals back once every caller has asked for that.
  */
-export function installFetchGlobals(): void {
-  if (isInstalled) return
-  isInstalled = true
+export function installFetchGlobals(): () => void {
+  if (holders === 0) replaceGlobals()
+  holders += 1
+  let isHolding = true
+  return () => {
+    if (!isHolding) return
+    isHolding = false
+    holders -= 1
+    if (holders === 0) restoreGlobals()
+  }
+}
+
+type GlobalName = 'Request' | 'Response' | 'fetch'
+
+let holders = 0
+const replaced = new Map<GlobalName, { readonly ours: unknown; readonly theirs: PropertyDescriptor | undefined }>()
+
+function replaceGlobals(): void {
   const platform = loadPlatform()
   replaceGlobal('Response', LightResponse)
   if (linkLazyRequest()) return
@@ -23,7 +40,13 @@ export function installFetchGlobals(): void {
   })
 }
 
-let isInstalled = false
+/** What somebody else has replaced in the meantime is theirs. */
+function restoreGlobals(): void {
+  for (const [name, { ours, theirs }] of replaced) {
+    if (globalThis[name] === ours && theirs !== undefined) Object.defineProperty(globalThis, name, theirs)
+  }
+  replaced.clear()
+}
 
 function createRequestClass(PlatformRequest: typeof Request): typeof Request {
   const AcceptingRequest = class Request extends PlatformRequest {
@@ -43,7 +66,13 @@ function acceptable(input: unknown): unknown {
 }
 
 /** Keeps what the platform says of the property, so that nobody sees it in a loop over the globals. */
-function replaceGlobal(name: 'Request' | 'Response' | 'fetch', value: unknown): void {
-  const enumerable = Object.getOwnPropertyDescriptor(globalThis, name)?.enumerable ?? false
-  Object.defineProperty(globalThis, name, { value, enumerable, configurable: true, writable: true })
+function replaceGlobal(name: GlobalName, value: unknown): void {
+  const theirs = Object.getOwnPropertyDescriptor(globalThis, name)
+  replaced.set(name, { ours: value, theirs })
+  Object.defineProperty(globalThis, name, {
+    value,
+    enumerable: theirs?.enumerable ?? false,
+    configurable: true,
+    writable: true,
+  })
 }
