@@ -48,12 +48,7 @@ impl Table {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
-            rooms: Rooms {
-                slots: Slots::new(owner),
-                lane: Lane::new(bell),
-                spare: Vec::new(),
-                current: 0,
-            },
+            rooms: Rooms::new(Slots::new(owner), Lane::new(bell)),
             wheel: Wheel::new(now),
             dirty: Vec::new(),
             servers: Vec::new(),

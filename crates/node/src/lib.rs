@@ -4,6 +4,11 @@
 //! owns), `driver`, `phases`, `clock`, `peer` and `dispatch` (the loop driver), and the only places of `unsafe`:
 //! `sys` (Node-API) and `uv` (libuv).
 
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "napi exports nothing under cfg(test)")
+)]
+
 mod calls;
 mod clock;
 mod dispatch;

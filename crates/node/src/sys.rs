@@ -147,15 +147,11 @@ impl<'s> Scope<'s> {
 
     /// A fresh `Uint8Array` with a copy of `bytes`; `None` if the isolate cannot allocate it.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Option<Value<'s>> {
-        let mut memory: *mut c_void = null_mut();
-        let mut buffer = null_mut();
-        // SAFETY: both out pointers are live; the memory belongs to the new buffer.
-        let status = unsafe {
-            raw::napi_create_arraybuffer(self.env, bytes.len(), &raw mut memory, &raw mut buffer)
+        let (memory, buffer) = if bytes.len() < UNZEROED {
+            self.zeroed(bytes.len())?
+        } else {
+            self.unzeroed(bytes.len())?
         };
-        if status != raw::Status::napi_ok || memory.is_null() {
-            return None;
-        }
         // SAFETY: Node just allocated `bytes.len()` bytes there, and nothing else knows them yet.
         unsafe {
             memory
@@ -169,6 +165,52 @@ impl<'s> Scope<'s> {
             raw::napi_create_typedarray(self.env, kind, bytes.len(), buffer, 0, &raw mut array)
         };
         (status == raw::Status::napi_ok).then_some(Value(array, PhantomData))
+    }
+
+    /// A new `ArrayBuffer` and its memory.
+    fn zeroed(&self, length: usize) -> Option<(*mut c_void, raw::napi_value)> {
+        let mut memory: *mut c_void = null_mut();
+        let mut buffer = null_mut();
+        // SAFETY: both out pointers are live; the memory belongs to the new buffer.
+        let status = unsafe {
+            raw::napi_create_arraybuffer(self.env, length, &raw mut memory, &raw mut buffer)
+        };
+        let is_there = status == raw::Status::napi_ok && !memory.is_null();
+        is_there.then_some((memory, buffer))
+    }
+
+    /// The same by way of a Node `Buffer`, whose memory is not cleared first: dearer for few bytes.
+    fn unzeroed(&self, length: usize) -> Option<(*mut c_void, raw::napi_value)> {
+        let mut memory: *mut c_void = null_mut();
+        let mut node_buffer = null_mut();
+        // SAFETY: both out pointers are live; the memory belongs to the new buffer.
+        let status = unsafe {
+            raw::napi_create_buffer(self.env, length, &raw mut memory, &raw mut node_buffer)
+        };
+        if status != raw::Status::napi_ok || memory.is_null() {
+            return None;
+        }
+        let mut buffer = null_mut();
+        let mut offset: usize = 0;
+        // SAFETY: `node_buffer` is a typed array of this scope; unwanted results are null.
+        let status = unsafe {
+            raw::napi_get_typedarray_info(
+                self.env,
+                node_buffer,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                &raw mut buffer,
+                &raw mut offset,
+            )
+        };
+        // A buffer out of Node's pool would share its memory with others.
+        let is_own = status == raw::Status::napi_ok && offset == 0;
+        if is_own {
+            Some((memory, buffer))
+        } else {
+            self.zeroed(length)
+        }
     }
 
     /// The number in `value`; NaN for anything else.
@@ -340,3 +382,6 @@ impl<'s> Scope<'s> {
 
 /// Reading a string begins with this much room, so that most need one call.
 const GUESS: usize = 1024;
+
+/// From this size on, clearing memory costs more than the detour that avoids it.
+const UNZEROED: usize = 16 * 1024;

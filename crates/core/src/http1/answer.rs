@@ -216,6 +216,9 @@ impl Connection {
         let is_unread = open.decoder.is_some();
         let keep_alive = open.keep_alive && goes_on && !is_unread;
         self.forget(turn, open);
+        if self.pending() == 0 {
+            turn.exchanges.recycle(std::mem::take(&mut self.out));
+        }
         if keep_alive {
             self.become_idle(turn.now);
         } else if is_unread || self.has_input() {

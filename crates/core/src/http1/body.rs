@@ -127,6 +127,15 @@ impl BodyDecoder {
         matches!(self.state, State::Done)
     }
 
+    /// Payload bytes that are still to come; none where only the peer knows.
+    pub(crate) const fn remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Done => Some(0),
+            State::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
     const fn after_payload(&self, left: u64) -> State {
         match (self.state, left) {
             (State::Length(_), 0) => State::Done,

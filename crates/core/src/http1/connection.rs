@@ -260,7 +260,12 @@ impl Connection {
         self.progress = turn.now;
         if self.sent >= self.out.len() {
             self.sent = 0;
-            turn.exchanges.recycle(std::mem::take(&mut self.out));
+            if self.open.is_some() {
+                // A stream goes on: its buffer has the right size, and a fresh one would have to grow.
+                self.out.clear();
+            } else {
+                turn.exchanges.recycle(std::mem::take(&mut self.out));
+            }
         } else if self.sent > self.out.len() / 2 {
             // Reclaimed here, or a peer that is always a little behind would grow the buffer for ever.
             self.out.drain(..self.sent);

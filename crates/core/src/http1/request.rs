@@ -282,6 +282,10 @@ impl Connection {
         let before = open.body.len();
         if open.body.capacity() == 0 {
             open.body = turn.exchanges.buffer();
+            // Room for all that may come before it is taken, so that it never grows by copying.
+            let expected = decoder.remaining().unwrap_or(data.len() as u64);
+            let expected = usize::try_from(expected).unwrap_or(room).min(room);
+            open.body.reserve_exact(expected);
         }
         let Ok(used) = decoder.decode(data, room, &mut open.body) else {
             self.counters.refused_total.add(1);

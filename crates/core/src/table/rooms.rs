@@ -8,9 +8,23 @@ use crate::slot::Slots;
 pub(super) struct Rooms {
     pub(super) slots: Slots,
     pub(super) lane: Lane,
-    pub(super) spare: Vec<Vec<u8>>,
+    spare: Vec<Vec<u8>>,
+    spare_bytes: usize,
     /// The connection that is being worked on.
     pub(super) current: u32,
+}
+
+impl Rooms {
+    /// No exchange, no event, no spare buffer.
+    pub(super) fn new(slots: Slots, lane: Lane) -> Self {
+        Self {
+            slots,
+            lane,
+            spare: Vec::new(),
+            spare_bytes: 0,
+            current: 0,
+        }
+    }
 }
 
 impl Exchanges for Rooms {
@@ -31,14 +45,17 @@ impl Exchanges for Rooms {
     }
 
     fn buffer(&mut self) -> Vec<u8> {
-        self.spare
-            .pop()
-            .unwrap_or_else(|| Vec::with_capacity(BUFFER_SIZE))
+        let buffer = self.spare.pop();
+        let buffer = buffer.unwrap_or_else(|| Vec::with_capacity(BUFFER_SIZE));
+        self.spare_bytes = self.spare_bytes.saturating_sub(buffer.capacity());
+        buffer
     }
 
     fn recycle(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        if (BUFFER_SIZE..=BUFFER_KEPT).contains(&capacity) && self.spare.len() < BUFFERS_KEPT {
+        let spare_bytes = self.spare_bytes.saturating_add(capacity);
+        if (BUFFER_SIZE..=BUFFER_KEPT).contains(&capacity) && spare_bytes <= SPARE_BYTES {
+            self.spare_bytes = spare_bytes;
             buffer.clear();
             self.spare.push(buffer);
         }
@@ -49,5 +66,5 @@ impl Exchanges for Rooms {
 const BUFFER_SIZE: usize = 2 * 1024;
 /// A larger one is given back to the allocator.
 const BUFFER_KEPT: usize = 64 * 1024;
-/// Spare buffers that are kept.
-const BUFFERS_KEPT: usize = 256;
+/// Bytes of spare buffers that are kept.
+const SPARE_BYTES: usize = 4 * 1024 * 1024;
