@@ -305,13 +305,16 @@ describe('a body that does not come to its end', () => {
 
   test('one larger than maxBody rejects with ERR_BODY_TOO_LARGE, and the client has its 413', async () => {
     let outcome: unknown
+    let isCalled = false
     const app = async (request: ServerRequest): Promise<Response> => {
+      isCalled = true
       outcome = await errorOf(() => request.text())
       return new Response()
     }
     const server = await serveApp(app, { maxBody: 8 })
     const client = await RawClient.connect(server)
     await client.send('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n')
+    await expect.poll(() => isCalled).toBe(true)
     await client.send('5\r\nworld\r\n0\r\n\r\n')
     const { status } = await client.read()
     await client.close()
