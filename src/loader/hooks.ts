@@ -10,7 +10,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { dirname, extname, join, resolve as resolvePath } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
-import { needsTransform, transformFile } from './transform.ts'
+import { needsTransform, preloadOxc, transformFile } from './transform.ts'
 import { projectOf } from './tsconfig.ts'
 
 import type {
@@ -35,8 +35,14 @@ export const untransformed: string[] = []
 
 let oxcPath: string | undefined
 
-/** Called by Node on its hook thread, and by `registerHooks` users before. */
-export function initialize(data: HookData): void {
+/** Called by Node on its hook thread. */
+export async function initialize(data: HookData): Promise<void> {
+  configure(data)
+  if (data.oxcPath !== undefined) await preloadOxc(data.oxcPath)
+}
+
+/** Called before `registerHooks`. */
+export function configure(data: HookData): void {
   oxcPath = data.oxcPath
 }
 

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 
 import { projectOf } from './tsconfig.ts'
@@ -90,6 +91,11 @@ function hasParameterProperties(text: string): boolean {
 }
 
 let oxc: Oxc | undefined
+
+/** Loads `oxc-transform` ahead of its use, where waiting is possible: early versions of Node 22 warn of `require` for it. */
+export async function preloadOxc(oxcPath: string): Promise<void> {
+  oxc = (await import(pathToFileURL(oxcPath).href)) as Oxc
+}
 
 function run(oxcPath: string, file: string, text: string, settings: object): OxcResult {
   oxc ??= createRequire(import.meta.url)(oxcPath) as Oxc

@@ -2,7 +2,7 @@
 import * as nodeModule from 'node:module'
 
 import { errorCodeOf } from '../errors.ts'
-import { initialize, loadSync, resolveSync, untransformed } from './hooks.ts'
+import { configure, loadSync, resolveSync, untransformed } from './hooks.ts'
 import { locateOxc } from './transform.ts'
 
 import type { HookData } from './hooks.ts'
@@ -19,7 +19,7 @@ export function enableTypeScript(file: string): void {
   if (enabledWith !== undefined) return
   enabledWith = { oxcPath: locateOxc(file) }
   if (typeof nodeModule.registerHooks === 'function') {
-    initialize(enabledWith)
+    configure(enabledWith)
     nodeModule.registerHooks({ resolve: resolveSync, load: loadSync })
     return
   }

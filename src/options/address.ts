@@ -14,7 +14,7 @@ export function parseAddress(text: string): NativeBind {
   if (text.startsWith('unix:')) return { path: parsePath(text.slice('unix:'.length)) }
   if (text.startsWith('fd://')) return { fd: parseDescriptor(text.slice('fd://'.length)) }
   if (text.includes('/')) throw new Error('an address has no scheme and no path; write HOST:PORT')
-  if (isIPv6(text)) return { host: text, port: DEFAULT_PORT }
+  if (text.indexOf(':') !== text.lastIndexOf(':') && isIPv6(text)) return { host: text, port: DEFAULT_PORT }
   if (text.startsWith('[')) return parseBracketed(text)
   const colon = text.lastIndexOf(':')
   if (colon < 0) {
