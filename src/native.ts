@@ -182,8 +182,10 @@ export interface Native {
   flushAtExit(): void
   /** Gauges and totals of a server, camelCase, flat. */
   stats(server: number): Record<string, number | string>
-  /** Crate version, method names: compared by a spec so that the two sides cannot drift. */
-  about(): { version: string; methods: string[]; debug: boolean }
+  /** Crate version, method names, whether the runtime has a libuv loop: compared by a spec so that the two sides cannot drift. */
+  about(): { version: string; methods: string[]; debug: boolean; hasLoop: boolean }
+  /** The engine's own defaults, without addresses and backlog; a spec compares the schema's with them. */
+  defaults(): NativeConfig
 
   /**
    * Answers in one call. `headers` is `name:value\n` repeated, `count` the number of fields; strings

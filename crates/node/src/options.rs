@@ -95,6 +95,37 @@ pub struct NativeConfig {
 }
 
 impl NativeConfig {
+    /// The engine's own defaults: whoever documents others has drifted.
+    pub(crate) fn defaults() -> Self {
+        let core = ServerConfig::default();
+        Self {
+            bind: Vec::new(),
+            backlog: 0,
+            limit_request_head: size(core.limit_request_head),
+            limit_request_line: size(core.limit_request_line),
+            limit_request_field_size: size(core.limit_request_field_size),
+            limit_request_fields: size(core.limit_request_fields),
+            limit_trailers: size(core.limit_trailers),
+            limit_trailer_fields: size(core.limit_trailer_fields),
+            max_body: number(core.max_body),
+            stream_buffer: size(core.stream_buffer),
+            body_read_ahead: size(core.body_read_ahead),
+            worker_connections: size(core.worker_connections),
+            first_byte_timeout: number(core.first_byte_timeout),
+            head_timeout: number(core.head_timeout),
+            body_idle_timeout: number(core.body_idle_timeout),
+            body_min_rate: number(core.body_min_rate),
+            request_timeout: number(core.request_timeout),
+            response_idle_timeout: number(core.response_idle_timeout),
+            write_timeout: number(core.write_timeout),
+            keep_alive: number(core.keep_alive),
+            keep_alive_max_age: number(core.keep_alive_max_age),
+            allow_half_open: core.allow_half_open,
+            server_header: String::from_utf8_lossy(&core.server_header).into_owned(),
+            runtime_mode: "auto".to_owned(),
+        }
+    }
+
     /// The engine's configuration.
     pub(crate) fn to_core(&self) -> ServerConfig {
         ServerConfig {
@@ -267,4 +298,8 @@ pub(crate) fn whole(number: f64) -> u64 {
 )]
 pub(crate) fn number(count: u64) -> f64 {
     count as f64
+}
+
+fn size(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

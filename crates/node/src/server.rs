@@ -61,6 +61,12 @@ pub fn about() -> About {
     }
 }
 
+/// The engine's defaults, with no address and no backlog: a spec compares the documented ones with them.
+#[napi]
+pub fn defaults() -> NativeConfig {
+    NativeConfig::defaults()
+}
+
 /// Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
 #[napi]
 pub fn listen(
