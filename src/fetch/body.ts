@@ -2,11 +2,11 @@
  * Bodies of the fetch interface: what a `Response` can be made of, and how it becomes text, bytes or a stream.
  * Strings and bytes stay what they are: a stream is made of them only if somebody asks for one.
  */
-import { Readable } from 'node:stream'
 import { types } from 'node:util'
 
 import { typeErrorOf } from '../errors.ts'
 import { loadPlatform } from './platform.ts'
+import { IterableSource, isStream, isUsed } from './source.ts'
 
 /** A body whose bytes are all here. */
 export type HeldBody = string | Uint8Array
@@ -57,18 +57,6 @@ export function isHeld(source: BodySource): source is HeldBody {
   return typeof source === 'string' || source instanceof Uint8Array
 }
 
-/** Whether this is a web stream, of whatever maker. */
-export function isStream(value: unknown): value is ReadableStream<unknown> {
-  return (
-    typeof value === 'object' && value !== null && typeof (value as { getReader?: unknown }).getReader === 'function'
-  )
-}
-
-/** Whether a stream was read from or cancelled. */
-export function isUsed(stream: ReadableStream<unknown>): boolean {
-  return Readable.isDisturbed(stream as never)
-}
-
 /** The body as text, decoded as the standard says: a byte order mark is no part of it. */
 export function textOf(body: HeldBody): string {
   const text = typeof body === 'string' ? (body as ModernString).toWellFormed() : viewOf(body).toString('utf8')
@@ -84,7 +72,7 @@ export function bytesOf(body: HeldBody): Uint8Array<ArrayBuffer> {
 export function streamOf(source: Exclude<BodySource, null>): ReadableStream<unknown> {
   if (isStream(source)) return source
   if (source instanceof Blob) return source.stream() as ReadableStream<unknown>
-  if (!isHeld(source)) return ReadableStream.from(encodePieces(source))
+  if (!isHeld(source)) return streamOfIterable(source)
   const bytes = bytesOf(source)
   const stream = new ReadableStream({
     type: 'bytes',
@@ -127,8 +115,26 @@ const BYTE_ORDER_MARK = 0xfeff
 const encoder = new TextEncoder()
 const heldBodies = new WeakMap<ReadableStream<unknown>, HeldBody>()
 
-async function* encodePieces(source: AsyncIterable<unknown>): AsyncGenerator<unknown, void> {
-  for await (const piece of source) yield typeof piece === 'string' ? encoder.encode(piece) : piece
+function streamOfIterable(iterable: AsyncIterable<unknown>): ReadableStream<unknown> {
+  const source = new IterableSource(iterable)
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        for (;;) {
+          const { done, value: piece } = await source.next()
+          if (done === true) {
+            controller.close()
+            return
+          }
+          if (piece === '') continue
+          controller.enqueue(typeof piece === 'string' ? encoder.encode(piece) : piece)
+          return
+        }
+      },
+      cancel: () => source.return(),
+    },
+    { highWaterMark: 0 },
+  )
 }
 
 function viewOf(bytes: Uint8Array): Buffer {

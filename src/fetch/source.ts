@@ -2,7 +2,7 @@
  * Where the pieces of a streamed response come from: a web stream or an async iterable, asked and
  * closed in the same way.
  */
-import { isStream } from './body.ts'
+import { Readable } from 'node:stream'
 
 import type { Exchange } from '../exchange.ts'
 
@@ -10,7 +10,7 @@ import type { Exchange } from '../exchange.ts'
 export interface PieceSource {
   next(): Promise<IteratorResult<unknown>>
   /** Closes the source before its end; nothing happens if it has ended or was closed. */
-  return(): Promise<unknown>
+  return(): Promise<void>
 }
 
 /** @throws TypeError for a stream that is locked. */
@@ -42,6 +42,18 @@ export class Resumed implements AsyncIterable<unknown>, AsyncIterator<unknown> {
   }
 }
 
+/** Whether this is a web stream, of whatever maker. */
+export function isStream(value: unknown): value is ReadableStream<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { getReader?: unknown }).getReader === 'function'
+  )
+}
+
+/** Whether a stream was read from or cancelled. */
+export function isUsed(stream: ReadableStream<unknown>): boolean {
+  return Readable.isDisturbed(stream as never)
+}
+
 class StreamSource implements PieceSource {
   readonly #exchange: Exchange
   readonly #reader: ReadableStreamDefaultReader<unknown>
@@ -63,7 +75,7 @@ class StreamSource implements PieceSource {
     }
   }
 
-  return(): Promise<unknown> {
+  return(): Promise<void> {
     if (!this.#isOpen) return Promise.resolve()
     const cancelled = this.#reader.cancel(this.#exchange.abortError)
     this.#release()
@@ -76,7 +88,8 @@ class StreamSource implements PieceSource {
   }
 }
 
-class IterableSource implements PieceSource {
+/** The pieces of an async iterable. Closing it does not wait for a piece that is on its way. */
+export class IterableSource implements PieceSource {
   readonly #iterable: AsyncIterable<unknown>
   readonly #iterator: AsyncIterator<unknown>
   #isOpen = true
@@ -97,12 +110,12 @@ class IterableSource implements PieceSource {
     }
   }
 
-  async return(): Promise<unknown> {
-    if (!this.#isOpen) return undefined
+  async return(): Promise<void> {
+    if (!this.#isOpen) return
     this.#isOpen = false
     const { destroy } = this.#iterable as { destroy?: unknown }
     // The iterator of a Node stream hears of its end only when its next piece comes; the stream at once.
-    if (typeof destroy === 'function') return destroy.call(this.#iterable)
-    return this.#iterator.return?.()
+    if (typeof destroy === 'function') destroy.call(this.#iterable)
+    else await this.#iterator.return?.()
   }
 }
