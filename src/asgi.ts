@@ -1,4 +1,6 @@
 /** ASGI 3.0: `app(scope, receive, send)`. */
+import { isUint8Array } from 'node:util/types'
+
 import { readHead } from './asgi/head.ts'
 import { createHttpScope } from './asgi/scope.ts'
 import { failExchange, failUnanswered } from './dispatch.ts'
@@ -167,7 +169,7 @@ class Conversation {
   }
 
   #takeBody({ body, more_body }: HttpResponseBodyMessage): Promise<void> | undefined {
-    if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)) {
+    if (body !== undefined && typeof body !== 'string' && !isUint8Array(body)) {
       throw typeErrorOf(
         'ERR_BODY_TYPE',
         `body must be a string or a Uint8Array, not ${body === null ? 'null' : typeof body}.`,

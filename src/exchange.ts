@@ -5,6 +5,7 @@
  * array by slot index while it is open, and clearing the slot is what ends it. The addon knows ids only.
  */
 import { AsyncResource } from 'node:async_hooks'
+import { isUint8Array } from 'node:util/types'
 
 import { GneissError, typeErrorOf } from './errors.ts'
 import { AbortReason, BodyResult, ChunkResult, EventKind, Flag, Meta, native } from './native.ts'
@@ -357,7 +358,7 @@ export function headerValueOf(value: unknown): string {
 }
 
 function latin1Of(data: unknown, code: ErrorCode, what: string): string {
-  if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1')
+  if (isUint8Array(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1')
   throw typeErrorOf(code, `A header ${what} must be a string or bytes, not ${data === null ? 'null' : typeof data}.`)
 }
 

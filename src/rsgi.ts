@@ -1,4 +1,6 @@
 /** RSGI: `app(scope, protocol)`. The shortest way from an application to the core. */
+import { isUint8Array } from 'node:util/types'
+
 import { failUnanswered } from './dispatch.ts'
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
 import { Phase, joinHeaders } from './exchange.ts'
@@ -97,7 +99,7 @@ export class RsgiProtocol implements AsyncIterable<Uint8Array> {
 
   /** Answers with bytes, which are copied. Throws like `responseEmpty`, and `ERR_BODY_TYPE` for anything but bytes. */
   responseBytes(status: number, headers: readonly RsgiHeader[], body: Uint8Array): void {
-    if (!(body instanceof Uint8Array)) throw wrongBody('responseBytes', 'a Uint8Array', body)
+    if (!isUint8Array(body)) throw wrongBody('responseBytes', 'a Uint8Array', body)
     this.#respond(status, headers, body)
   }
 
@@ -155,7 +157,7 @@ export class RsgiStream {
    * Throws `ERR_BODY_TYPE`, `ERR_BODY_LENGTH` past content-length, `ERR_RESPONSE_ALREADY_SENT` after the end.
    */
   sendBytes(data: Uint8Array): Promise<void> | undefined {
-    if (!(data instanceof Uint8Array)) throw wrongBody('sendBytes', 'a Uint8Array', data)
+    if (!isUint8Array(data)) throw wrongBody('sendBytes', 'a Uint8Array', data)
     return this.#send(data)
   }
 

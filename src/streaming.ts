@@ -4,6 +4,8 @@
  * Each direction moves one piece at a time and waits while the other side is slower. A source is
  * closed exactly once: at its end, when it fails, when a piece is refused, or at once when the client goes.
  */
+import { isAnyArrayBuffer, isUint8Array } from 'node:util/types'
+
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
 
 import type { Exchange } from './exchange.ts'
@@ -223,9 +225,9 @@ async function collect(exchange: Exchange, first: Uint8Array | undefined): Promi
 }
 
 function toPiece(value: unknown): BodyPiece {
-  if (typeof value === 'string' || value instanceof Uint8Array) return value
+  if (typeof value === 'string' || isUint8Array(value)) return value
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-  if (value instanceof ArrayBuffer) return new Uint8Array(value)
+  if (isAnyArrayBuffer(value)) return new Uint8Array(value)
   throw typeErrorOf('ERR_BODY_TYPE', `A piece of a body must be a string or bytes, not ${typeof value}.`)
 }
 
