@@ -14,7 +14,9 @@ export function exitWith(error: unknown): never {
 export function formatFailure(error: unknown): string {
   const code = knownCodeOf(error)
   if (code === undefined) return `gneiss: ${stackOf(error).join('\n')}\n`
-  const lines = [`gneiss: ${escapeControls((error as Error).message)} [${code}]`, ...causesOf(error as Error, code)]
+  const { message } = error as Error
+  const sentence = escapeControls(message.endsWith('.') ? message.slice(0, -1) : message)
+  const lines = [`gneiss: ${sentence} [${code}]`, ...causesOf(error as Error, code)]
   return `${lines.join('\n')}\n`
 }
 
