@@ -253,11 +253,15 @@ describe('requests', () => {
     expect(seen).toEqual([undefined, 2, undefined, 3])
   })
 
-  test('a store is kept across the callbacks of the addon', async () => {
+  test.each([
+    ['at once', 0],
+    ['after a wait', 2],
+  ])('a store entered %s is kept across the callbacks of the addon', async (_when, waits) => {
     const storage = new AsyncLocalStorage<string>()
     const open = pending()
     const told = pending<unknown>()
     const server = await serveApp(async (_scope: RsgiScope, protocol: RsgiProtocol) => {
+      if (waits > 0) await turns(waits)
       storage.enterWith('mine')
       protocol.signal.addEventListener('abort', () => told.resolve(storage.getStore()))
       open.resolve()

@@ -54,6 +54,12 @@ interface Waiter {
   readonly reject: (error: Error) => void
 }
 
+/** Who wants to know of an abort, and the async context it said so in. */
+interface AbortListener {
+  readonly context: AsyncResource
+  readonly listener: (error: Error) => void
+}
+
 /** One request and its answer. It is its own async resource, so no store leaks between requests. */
 export class Exchange extends AsyncResource {
   /** The border's name for it; stale once the exchange is over. */
@@ -76,7 +82,7 @@ export class Exchange extends AsyncResource {
   #body: Waiter | undefined = undefined
   #drain: Waiter | undefined = undefined
   #done: Waiter | undefined = undefined
-  #onAbort: ((error: Error) => void)[] | undefined = undefined
+  #onAbort: AbortListener[] | undefined = undefined
 
   constructor(id: number, meta: number, target: string, head: string, host: Host) {
     super('GNEISS_EXCHANGE', RESOURCE_OPTIONS)
@@ -197,14 +203,16 @@ export class Exchange extends AsyncResource {
     return this.#done.promise
   }
 
-  /** Runs once if the exchange is aborted, in this exchange's async context. At once if it already was. */
+  /** Runs once if the exchange is aborted, in the async context of this call. At once if it already was. */
   onAbort(listener: (error: Error) => void): void {
     if (this.#abortError !== undefined) {
       listener(this.#abortError)
       return
     }
     if (!this.isOpen) return
-    ;(this.#onAbort ??= []).push(listener)
+    // Where stores travel in frames (Node 24 and later), one entered after the request began is unknown to the exchange.
+    const context = new AsyncResource('GNEISS_ABORT', RESOURCE_OPTIONS)
+    ;(this.#onAbort ??= []).push({ context, listener })
   }
 
   /** More time, in seconds from now, before the request or response deadline; 0 turns it off. False once over. */
@@ -269,9 +277,9 @@ export class Exchange extends AsyncResource {
     const listeners = this.#onAbort
     this.#onAbort = undefined
     if (listeners !== undefined) {
-      for (const listener of listeners) {
+      for (const { context, listener } of listeners) {
         try {
-          listener(error)
+          context.runInAsyncScope(listener, undefined, error)
         } catch (fault) {
           this.host.log.error('an abort listener threw', fault)
         }
