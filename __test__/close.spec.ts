@@ -78,6 +78,24 @@ describe('close', () => {
     expect(performance.now() - before).toBeLessThan(5000)
   })
 
+  test('takes a timeout longer than any timer', async () => {
+    const open = pending()
+    const finish = pending()
+    const server = await serveApp(async (_scope: RsgiScope, protocol: RsgiProtocol) => {
+      open.resolve()
+      await finish.promise
+      protocol.responseStr(200, [], 'complete')
+    }, RSGI)
+    const client = await RawClient.connect(server)
+    await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+    await open.promise
+    const closing = server.close({ timeout: 1e9 })
+    await turns(5)
+    finish.resolve()
+    expect((await client.read()).text).toBe('complete')
+    await closing
+  })
+
   test.each([['soon'], [-1], [Number.NaN], ['10x']])('refuses the timeout %j and goes on serving', async (timeout) => {
     const server = await serveApp(hello, RSGI)
     expect(await failureOf(server.close({ timeout: timeout as never }))).toMatchObject({ code: 'ERR_OPTION' })

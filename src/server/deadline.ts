@@ -1,5 +1,8 @@
 /** The end of a server's patience. */
 
+/** 24 days: what is longer would make a timer fire at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
 /** A point in time that can be brought forward, and whether it has passed. It keeps the process alive until it is cleared. */
 export class Deadline {
   /** Fulfilled when the deadline passes; never after `clear`. */
@@ -27,7 +30,7 @@ export class Deadline {
     if (at >= this.#at) return false
     clearTimeout(this.#timer)
     this.#at = at
-    this.#timer = setTimeout(this.#pass, milliseconds)
+    this.#timer = setTimeout(this.#pass, Math.min(milliseconds, LONGEST_TIMER))
     return true
   }
 
