@@ -9,12 +9,16 @@ import { ROOT, npm } from './command.mjs'
  * @typedef {{ packages?: Record<string, { version?: string, optional?: boolean, devOptional?: boolean, peer?: boolean }> }} Lock
  */
 
-/** Runs `npm ci` if `node_modules` is missing or stale. */
+/**
+ * Runs npm if `node_modules` is missing or stale. Not `npm ci`: it refuses a lock file without the
+ * optional packages of other platforms, and a registry mirror need not carry those. This way installs
+ * what is locked as well, and leaves the lock file as it is.
+ */
 export async function install() {
   const wanted = readLock(join(ROOT, 'package-lock.json'))
   const present = readLock(join(ROOT, 'node_modules', '.package-lock.json'))
   if (wanted === undefined) throw new Error('package-lock.json is missing: this is no complete checkout')
-  if (present === undefined || isStale(wanted, present)) await npm(['ci', '--no-audit', '--no-fund'])
+  if (present === undefined || isStale(wanted, present)) await npm(['install', '--no-save', '--no-audit', '--no-fund'])
 }
 
 /**
