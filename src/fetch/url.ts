@@ -4,7 +4,7 @@
  * A URL is parsed only where parsing could change something. The authority is parsed once for each
  * value, and a target is compared against what the URL standard leaves as it is.
  */
-import { headerOf, localOf, schemeOf } from '../scope.ts'
+import { localOf, schemeOf } from '../scope.ts'
 
 import type { Exchange } from '../exchange.ts'
 
@@ -18,29 +18,37 @@ export function urlOf(exchange: Exchange): string {
   return URL.canParse(origin + target) ? new URL(origin + target).href : origin + target
 }
 
+/** Where the host stands in a head. */
+const HOST_FIELD = '\nhost:'
 /** Requests mostly name the same host again and again; a client that varies it must not fill the memory. */
 const ORIGINS_KEPT = 256
 const origins = new Map<string, string>()
-let lastAuthority = ''
+/** The host field of the last request, as it stood in the head, and what was made of it. */
+let lastField = HOST_FIELD
+let lastScheme = ''
 let lastOrigin = ''
 
 function originOf(exchange: Exchange): string {
-  const host = headerOf(exchange.head, 'host')
+  const { head } = exchange
   const scheme = schemeOf(exchange)
+  const at = head.indexOf(HOST_FIELD)
   // HTTP/1.0 needs no host; what the client connected to is then the best name there is.
-  if (host === undefined || host === '') return localOriginOf(exchange, scheme)
-  const authority = scheme === 'http' ? host : `s ${host}`
-  if (authority === lastAuthority) return lastOrigin
-  const origin = origins.get(authority) ?? learnOrigin(authority, `${scheme}://${host}`, exchange)
-  lastAuthority = authority
+  if (at < 0) return localOriginOf(exchange, scheme)
+  if (scheme === lastScheme && head.startsWith(lastField, at)) return lastOrigin
+  const end = head.indexOf('\n', at + 1)
+  const authority = `${scheme}://${head.slice(at + HOST_FIELD.length, end)}`
+  const origin = origins.get(authority) ?? learnOrigin(authority)
+  if (origin === undefined) return localOriginOf(exchange, scheme)
+  lastField = head.slice(at, end + 1)
+  lastScheme = scheme
   lastOrigin = origin
   return origin
 }
 
-function learnOrigin(authority: string, text: string, exchange: Exchange): string {
-  // A host that is a legal header and yet no authority, such as a port above 65535.
-  if (!URL.canParse(text)) return localOriginOf(exchange, schemeOf(exchange))
-  const { origin } = new URL(text)
+/** Undefined for what is a legal header and yet no authority, such as an empty one or `1.2.3.400`. */
+function learnOrigin(authority: string): string | undefined {
+  if (!URL.canParse(authority)) return undefined
+  const { origin } = new URL(authority)
   if (origins.size >= ORIGINS_KEPT) origins.clear()
   origins.set(authority, origin)
   return origin
@@ -58,26 +66,29 @@ const DOT = 0x2e
 const QUESTION_MARK = 0x3f
 const PERCENT = 0x25
 
-/** Characters that stay as they are in path and query, on every version of the standard. */
-const isPlainCode = new Uint8Array(256)
-for (let code = 0x21; code < 0x7f; code++) isPlainCode[code] = 1
-for (const char of '"#\'<>\\^`{|}') isPlainCode[char.charCodeAt(0)] = 0
+/** By character code: 0 stays as it is on every version of the standard, 1 may change, 2 depends on what follows. */
+const charKinds = new Uint8Array(256).fill(1)
+for (let code = 0x21; code < 0x7f; code++) charKinds[code] = 0
+for (const char of '"#\'<>\\^`{|}') charKinds[char.charCodeAt(0)] = 1
+charKinds[SLASH] = 2
+charKinds[PERCENT] = 2
 
-/** Whether parsing would leave the target alone: plain characters, no `.` or `..` segment, spelled out or escaped. */
+/**
+ * Whether parsing would leave the target alone: plain characters, no `.` or `..` segment, spelled out or
+ * escaped. A query is judged like a path; at worst it is parsed in vain.
+ */
 function isPlainTarget(target: string): boolean {
-  let isPath = true
   for (let index = 0; index < target.length; index++) {
     const code = target.charCodeAt(index)
-    if (isPlainCode[code] !== 1) return false
-    if (!isPath) continue
-    if (code === QUESTION_MARK) isPath = false
-    else if (code === SLASH && target.charCodeAt(index + 1) === DOT && isDotSegment(target, index + 1)) return false
-    else if (code === PERCENT && isEscapedDot(target, index)) return false
+    const kind = charKinds[code]
+    if (kind === 0) continue
+    if (kind === 1 || (code === SLASH ? isDotSegment(target, index + 1) : isEscapedDot(target, index))) return false
   }
   return true
 }
 
 function isDotSegment(target: string, start: number): boolean {
+  if (target.charCodeAt(start) !== DOT) return false
   const end = target.charCodeAt(start + 1) === DOT ? start + 2 : start + 1
   return end >= target.length || target.charCodeAt(end) === SLASH || target.charCodeAt(end) === QUESTION_MARK
 }
