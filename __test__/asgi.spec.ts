@@ -218,8 +218,7 @@ describe('send', () => {
     ['a message of lifespan', { type: 'lifespan.startup.complete' }],
     ['an extension that is not there', { type: 'http.response.pathsend', path: '/etc/hostname' }],
     ['early hints', { type: 'http.response.early_hint', links: [] }],
-    ['trailers', { type: 'http.response.trailers', headers: [] }],
-    ['a start that promises trailers', { ...START, trailers: true }],
+    ['trailers that were not promised', { type: 'http.response.trailers', headers: [] }],
   ])('%s is ERR_MESSAGE', async (_what, message) => {
     let code: unknown
     const server = await serveAsgi(async (_scope, _receive, send) => {

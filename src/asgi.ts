@@ -5,7 +5,7 @@ import { readHead } from './asgi/head.ts'
 import { createHttpScope } from './asgi/scope.ts'
 import { failExchange, failUnanswered } from './dispatch.ts'
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
-import { Phase } from './exchange.ts'
+import { Phase, joinHeaders } from './exchange.ts'
 
 import type { ResponseHead } from './asgi/head.ts'
 import type {
@@ -13,6 +13,7 @@ import type {
   HttpDisconnectMessage,
   HttpResponseBodyMessage,
   HttpResponseStartMessage,
+  HttpResponseTrailersMessage,
   ReceiveMessage,
   SendMessage,
 } from './asgi/types.ts'
@@ -50,14 +51,17 @@ const Stage = {
   held: 1,
   /** The head was sent. */
   streaming: 2,
-  /** The last body message was taken. */
-  complete: 3,
+  /** The last body message was taken, and trailers were promised. */
+  trailing: 3,
+  /** The last message was taken. */
+  complete: 4,
 } as const
 
 const UNFINISHED = {
   [Stage.waiting]: 'the application returned without a response',
   [Stage.held]: 'the application returned after http.response.start without a body',
   [Stage.streaming]: 'the application returned before its last http.response.body',
+  [Stage.trailing]: 'the application returned before its last http.response.trailers',
   [Stage.complete]: 'the application returned',
 } as const
 
@@ -76,6 +80,8 @@ class Conversation {
   readonly #exchange: Exchange
   #stage: (typeof Stage)[keyof typeof Stage] = Stage.waiting
   #head: ResponseHead = NO_HEAD
+  /** Trailer fields so far, in the border's form; undefined where none were promised. */
+  #trailers: { text: string; count: number } | undefined = undefined
   #isRequestEnded = false
 
   constructor(exchange: Exchange) {
@@ -149,6 +155,9 @@ class Conversation {
         return undefined
       case 'http.response.body':
         return this.#takeBody(message)
+      case 'http.response.trailers':
+        this.#takeTrailers(message)
+        return undefined
       default:
         throw new GneissError('ERR_MESSAGE', `Message ${nameOf(message)} is not known for an http scope.`)
     }
@@ -156,10 +165,8 @@ class Conversation {
 
   #takeStart(message: HttpResponseStartMessage): void {
     if (this.#stage !== Stage.waiting) throw outOfOrder('http.response.start', this.#stage)
-    if (message.trailers === true) {
-      throw new GneissError('ERR_MESSAGE', 'This version sends no trailers, and scope.extensions lists none.')
-    }
     this.#head = readHead(message)
+    this.#trailers = message.trailers === true ? { text: '', count: 0 } : undefined
     if (this.#head.mayWait) {
       this.#stage = Stage.held
       watch(this)
@@ -177,9 +184,10 @@ class Conversation {
     }
     const exchange = this.#exchange
     const data = body === undefined || body.length === 0 ? undefined : body
-    if (more_body) {
+    if (more_body || this.#trailers !== undefined) {
       if (this.#stage === Stage.held) this.#sendHead()
       if (this.#stage !== Stage.streaming) throw outOfOrder('http.response.body', this.#stage)
+      if (!more_body) this.#stage = Stage.trailing
       return data === undefined ? undefined : exchange.write(data)
     }
     if (this.#stage === Stage.held) {
@@ -192,6 +200,20 @@ class Conversation {
     }
     this.#stage = Stage.complete
     return undefined
+  }
+
+  #takeTrailers({ headers = [], more_trailers }: HttpResponseTrailersMessage): void {
+    if (this.#stage !== Stage.trailing || this.#trailers === undefined) {
+      throw outOfOrder('http.response.trailers', this.#stage)
+    }
+    const text = this.#trailers.text + joinHeaders(headers)
+    const count = this.#trailers.count + headers.length
+    if (more_trailers) {
+      this.#trailers = { text, count }
+      return
+    }
+    this.#exchange.endWithTrailers(text, count)
+    this.#stage = Stage.complete
   }
 
   #sendHead(): void {
@@ -249,13 +271,15 @@ function releaseAll(waiting: readonly Conversation[]): void {
 }
 
 function outOfOrder(type: string, stage: number): GneissError {
-  const reason =
-    stage === Stage.waiting
-      ? 'before http.response.start'
-      : stage === Stage.complete
-        ? 'after the response was complete'
-        : 'twice'
-  return new GneissError('ERR_MESSAGE', `${type} was sent ${reason}.`)
+  return new GneissError('ERR_MESSAGE', `${type} is out of order: ${EXPECTED[stage]}.`)
+}
+
+const EXPECTED: Readonly<Record<number, string>> = {
+  [Stage.waiting]: 'http.response.start comes first',
+  [Stage.held]: 'http.response.start was sent, its body comes next',
+  [Stage.streaming]: 'http.response.start was sent, its body is not complete',
+  [Stage.trailing]: 'the body is complete, its trailers come next',
+  [Stage.complete]: 'the response is complete',
 }
 
 function nameOf(message: unknown): string {

@@ -25,6 +25,9 @@ export declare function addresses(server: number): Array<NativeAddress>
 /** Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows. */
 export declare function closeServer(server: number, timeout: number): void
 
+/** The engine's defaults, with no address and no backlog: a spec compares the documented ones with them. */
+export declare function defaults(): NativeConfig
+
 /** For the end of the process: closes listeners and offers what waits to the kernel once. */
 export declare function flushAtExit(): void
 
@@ -121,7 +124,7 @@ export interface Stats {
   requests: number
   /** Request bodies that are not at their end. */
   bodies: number
-  /** Slots in use, of all servers of the isolate. */
+  /** Slots in use. */
   slots: number
   /** Bytes lent to the other side; 0, because bytes are copied. */
   externalBytes: number
@@ -133,7 +136,7 @@ export interface Stats {
   doorbellRefs: number
   /** Releases that wait for their thread. */
   pendingReleases: number
-  /** Connections in the deadline wheel, of all servers of the isolate. */
+  /** Connections in the deadline wheel. */
   timers: number
   /** Sockets, listeners included. */
   fileDescriptors: number

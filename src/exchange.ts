@@ -152,6 +152,18 @@ export class Exchange extends AsyncResource {
     this.#answered()
   }
 
+  /**
+   * Ends a streamed answer with trailer fields, in the form of `respond`. Only a chunked answer has a
+   * place for them; from any other they are dropped.
+   * @throws TypeError with code for a bad field or one that belongs into the head; the abort error when the client has gone.
+   */
+  endWithTrailers(trailers: string, count: number): void {
+    if (this.phase !== Phase.started) throw this.#sendError()
+    const flags = this.#done === undefined ? 0 : Flag.done
+    if (!native.end(this.id, flags, trailers, count)) throw this.#stale()
+    this.#answered()
+  }
+
   /** Cuts the exchange: the client never sees a complete answer. Does nothing once it is over. */
   reset(): void {
     if (!this.isOpen) return

@@ -198,8 +198,12 @@ export interface Native {
   start(id: number, status: number, headers: string, count: number, flags: number): boolean
   /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`. Throws `ERR_BODY_LENGTH` past content-length. */
   chunk(id: number, data: string | Uint8Array, flags: number): number
-  /** Ends a streamed answer. Fewer bytes than content-length cut the connection. False for a stale id. */
-  end(id: number, flags: number): boolean
+  /**
+   * Ends a streamed answer. Fewer bytes than content-length cut the connection. False for a stale id.
+   * `trailers` are `count` fields in the form of `respond`, checked as there; they leave behind the last
+   * chunk, and an answer that is not chunked has no place for them.
+   */
+  end(id: number, flags: number, trailers?: string, count?: number): boolean
   /** Cuts the exchange: the client never sees a complete answer. False for a stale id. No abort event follows. */
   reset(id: number): boolean
   /** Body bytes that are here (all of them), or a `BodyResult`. The first call lets a waiting peer continue (100). */

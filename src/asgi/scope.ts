@@ -94,8 +94,8 @@ function valueOf(exchange: Exchange, key: keyof LazyHttpScope): unknown {
     case 'state':
       return { ...exchange.host.state }
     default:
-      // No extension is available yet; middleware may add its own.
-      return {}
+      // A fresh object: middleware may add its own.
+      return { 'http.response.trailers': {} }
   }
 }
 

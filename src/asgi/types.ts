@@ -84,8 +84,17 @@ export interface HttpResponseStartMessage {
   status: number
   /** Strings are Latin-1. */
   headers?: readonly (readonly [name: string | Uint8Array, value: string | Uint8Array])[]
-  /** Must not be true: this version sends no trailers. */
+  /** Whether `http.response.trailers` follows the last `http.response.body`. Default: false. */
   trailers?: boolean
+}
+
+/** Trailer fields, behind the last body message of a response that was started with `trailers`. Only a chunked answer has a place for them. */
+export interface HttpResponseTrailersMessage {
+  type: 'http.response.trailers'
+  /** Strings are Latin-1. What frames, routes or describes the body belongs into the head and is refused. */
+  headers?: readonly (readonly [name: string | Uint8Array, value: string | Uint8Array])[]
+  /** Whether another `http.response.trailers` follows. Default: false. */
+  more_trailers?: boolean
 }
 
 /** A part of the response body. */
@@ -115,6 +124,7 @@ export interface LifespanShutdownAnswer {
 export type SendMessage =
   | HttpResponseStartMessage
   | HttpResponseBodyMessage
+  | HttpResponseTrailersMessage
   | LifespanStartupAnswer
   | LifespanShutdownAnswer
 

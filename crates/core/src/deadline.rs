@@ -68,13 +68,16 @@ impl Wheel {
 
     /// Takes `key` out.
     pub fn disarm(&mut self, key: u32) {
-        if self
-            .nodes
-            .get(key as usize)
-            .is_some_and(|node| node.due != u64::MAX)
-        {
+        if self.is_armed(key) {
             self.unlink(key);
         }
+    }
+
+    /// Whether `key` is in the wheel.
+    #[must_use]
+    pub fn is_armed(&self, key: u32) -> bool {
+        let node = self.nodes.get(key as usize);
+        node.is_some_and(|node| node.due != u64::MAX)
     }
 
     /// Takes every key that is due at `now` out and appends it to `due`.

@@ -94,6 +94,14 @@ impl Slots {
         true
     }
 
+    /// The connection of every open exchange.
+    pub fn connections(&self) -> impl Iterator<Item = u32> {
+        self.entries
+            .iter()
+            .filter(|slot| slot.is_open)
+            .map(|slot| slot.link)
+    }
+
     /// An exchange that a connection has open. Walks all slots: for what went wrong, not for requests.
     #[must_use]
     pub fn opened_by(&self, connection: u32) -> Option<Id> {

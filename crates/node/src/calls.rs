@@ -129,12 +129,29 @@ impl HotCall for End {
         arguments: &Arguments<'s>,
         state: &EnvState,
     ) -> Option<Value<'s>> {
-        let [id, flags, ..] = *arguments;
+        let [id, flags, trailers, count, ..] = *arguments;
         let (id, flags) = (Id::from_f64(scope.read_f64(id)), integer(scope, flags));
-        let is_open = state
-            .with_driver(|driver| driver.table().end(id, flags & DONE != 0))
-            .unwrap_or(false);
-        Some(scope.boolean(is_open))
+        let wants_done = flags & DONE != 0;
+        if scope.is_nothing(trailers) {
+            let is_open = state.with_driver(|driver| driver.table().end(id, wants_done));
+            return Some(scope.boolean(is_open.unwrap_or(false)));
+        }
+        let text = &mut state.scratch.borrow_mut().fields;
+        let outcome = match read_reply(scope, 0, trailers, count, text) {
+            Ok(Reply { fields, count, .. }) => state
+                .with_driver(|driver| {
+                    driver
+                        .table()
+                        .end_with_trailers(id, fields, count, wants_done)
+                })
+                .unwrap_or(Err(AnswerFault::Gone)),
+            Err(fault) => Err(AnswerFault::Head(fault)),
+        };
+        match outcome {
+            Ok(()) => Some(scope.boolean(true)),
+            Err(AnswerFault::Gone) => Some(scope.boolean(false)),
+            Err(fault) => refuse(scope, fault),
+        }
     }
 }
 

@@ -159,9 +159,8 @@ impl Driver {
         self.phases.keep_awake(keep_awake);
         // Whoever waits for the end of a server gets to hear of it, and a listener that is paused
         // is still one, although a stopped handle does not count for libuv.
-        let keep_alive = !self.closing.is_empty()
-            || !self.table.lane().is_empty()
-            || self.has_paused_listener();
+        let keep_alive =
+            !self.closing.is_empty() || !self.table.lane().is_empty() || self.has_paused_listener();
         self.phases.keep_alive(keep_alive);
         self.arm_timer();
     }
@@ -228,11 +227,6 @@ impl Driver {
     /// Monotonic milliseconds of the last look at the clock.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()
-    }
-
-    /// Connections in the deadline wheel.
-    pub(crate) fn timers(&self) -> usize {
-        self.table.timers()
     }
 }
 

@@ -210,7 +210,7 @@ pub struct Stats {
     pub requests: f64,
     /// Request bodies that are not at their end.
     pub bodies: f64,
-    /// Slots in use, of all servers of the isolate.
+    /// Slots in use.
     pub slots: f64,
     /// Bytes lent to the other side; 0, because bytes are copied.
     pub external_bytes: f64,
@@ -222,7 +222,7 @@ pub struct Stats {
     pub doorbell_refs: f64,
     /// Releases that wait for their thread.
     pub pending_releases: f64,
-    /// Connections in the deadline wheel, of all servers of the isolate.
+    /// Connections in the deadline wheel.
     pub timers: f64,
     /// Sockets, listeners included.
     pub file_descriptors: f64,

@@ -154,8 +154,8 @@ pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
     let read = |driver: &mut Driver| {
         let counters = driver.table.counters(key(server))?;
         let mut found = Stats::of(&counters);
-        found.slots = number(driver.table.open_exchanges() as u64);
-        found.timers = number(driver.timers() as u64);
+        found.slots = number(driver.table.slots_of(key(server)) as u64);
+        found.timers = number(driver.table.timers_of(key(server)) as u64);
         found.queued_messages = number(driver.table.lane().len() as u64);
         found.panics_total += number(state.panics());
         Some(found)

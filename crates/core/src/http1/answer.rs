@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Ending, Phase, Turn};
 use super::encode::{
-    AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk,
+    AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk, encode_trailers,
 };
 use crate::exchange::{AbortReason, ChunkOutcome, Event, Exchanges};
 
@@ -131,6 +131,33 @@ impl Connection {
         }
         self.finish(turn, wants_done);
         true
+    }
+
+    /// The end of a streamed answer with trailer fields, `name:value\n` repeated. An answer that is not
+    /// chunked has no place for them: they are checked all the same, and dropped.
+    ///
+    /// # Errors
+    /// A bad field, or an exchange that is over or was not started; nothing was written then.
+    pub fn end_with_trailers<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        trailers: &[u8],
+        count: usize,
+        wants_done: bool,
+    ) -> Result<(), AnswerFault> {
+        self.begin_writing(turn);
+        let Some(Answer::Streaming(framing)) = self.open.as_ref().map(|open| open.answer) else {
+            return Err(AnswerFault::Gone);
+        };
+        let start = self.out.len();
+        encode_trailers(&mut self.out, trailers, count).map_err(AnswerFault::Head)?;
+        if framing == AnswerFraming::Chunked {
+            self.finish(turn, wants_done);
+        } else {
+            self.out.truncate(start);
+            self.end(turn, wants_done);
+        }
+        Ok(())
     }
 
     /// Cuts the answer so that it never looks complete; false when the exchange is over.

@@ -4,16 +4,36 @@
 //! The server owns framing. An application names the body it has, and its fields are judged while
 //! they are copied; a fault takes back what was written, so not one byte of a bad head leaves.
 
-use memchr::{memchr, memchr_iter};
-
 use super::facts::parse_length;
-use super::field::{is_text, is_token, trim};
+use super::field::trim;
+use super::field_lines::{blame, push_fields};
 use super::head::Version;
 pub use super::head_fault::HeadFault;
 use super::status::reason_phrase;
 
 /// The methods of `METHODS`, as a 405 has to list them.
 const ALLOW: &[u8] = b"allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+
+/// Fields that belong into a head: framing, routing, request modifiers, authentication, and what says
+/// how to read the body.
+const HEAD_FIELDS: [&[u8]; 16] = [
+    b"authorization",
+    b"cache-control",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"date",
+    b"host",
+    b"keep-alive",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"www-authenticate",
+];
 
 /// Room for the status line and the fields that the server adds, so that a head is one allocation at most.
 const OWN_BYTES: usize = 256;
@@ -100,7 +120,7 @@ pub(crate) fn encode_head(
         Ok(seen) => Ok(own_fields(out, head, &seen)),
         Err(fault) => {
             out.truncate(start);
-            Err(blame(head, fault))
+            Err(blame(head.headers, head.count, fault))
         }
     }
 }
@@ -134,6 +154,34 @@ pub(crate) fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
 /// Appends the end of a chunked body.
 pub(crate) fn encode_last_chunk(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");
+}
+
+/// Appends the end of a chunked body with trailer fields, or leaves `out` as it is and says what is wrong.
+///
+/// What a recipient must know before the body, or what frames it, is no trailer (RFC 9110 section 6.5.1).
+pub(crate) fn encode_trailers(
+    out: &mut Vec<u8>,
+    fields: &[u8],
+    count: usize,
+) -> Result<(), HeadFault> {
+    let start = out.len();
+    out.extend_from_slice(b"0\r\n");
+    let pushed = push_fields(out, fields, count, |name, _, field| {
+        let is_head_field = HEAD_FIELDS
+            .iter()
+            .any(|forbidden| name.eq_ignore_ascii_case(forbidden));
+        if is_head_field {
+            Err(HeadFault::Forbidden { field })
+        } else {
+            Ok(true)
+        }
+    });
+    if let Err(fault) = pushed {
+        out.truncate(start);
+        return Err(blame(fields, count, fault));
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 /// Appends the interim answer that lets a waiting peer send its body.
@@ -173,31 +221,10 @@ struct Seen {
 /// Copies the fields of the application, judging each before the next.
 fn copy_fields(out: &mut Vec<u8>, head: &AnswerHead<'_>) -> Result<Seen, HeadFault> {
     let mut seen = Seen::default();
-    let mut rest = head.headers;
-    let mut field: usize = 0;
-    while !rest.is_empty() {
-        let (line, after) = split_around(b'\n', rest).ok_or(HeadFault::Count)?;
-        let (name, value) = split_around(b':', line).ok_or(HeadFault::Count)?;
-        if !is_token(name) {
-            return Err(HeadFault::Name { field });
-        }
-        if !is_text(value) {
-            return Err(HeadFault::Value { field });
-        }
-        if seen.notice(head, name, value, field)? {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        }
-        field = field.wrapping_add(1);
-        rest = after;
-    }
-    if field == head.count {
-        Ok(seen)
-    } else {
-        Err(HeadFault::Count)
-    }
+    push_fields(out, head.headers, head.count, |name, value, field| {
+        seen.notice(head, name, value, field)
+    })?;
+    Ok(seen)
 }
 
 impl Seen {
@@ -295,25 +322,6 @@ fn own_fields(out: &mut Vec<u8>, head: &AnswerHead<'_>, seen: &Seen) -> AnswerPl
 #[inline]
 const fn is_bodyless(head: &AnswerHead<'_>) -> bool {
     head.is_head || matches!(head.status, 204 | 304)
-}
-
-/// A line feed inside of a field makes two of it, and what is wrong with the halves misleads.
-#[cold]
-fn blame(head: &AnswerHead<'_>, fault: HeadFault) -> HeadFault {
-    if memchr_iter(b'\n', head.headers).count() == head.count {
-        fault
-    } else {
-        HeadFault::Count
-    }
-}
-
-/// What stands before and after the first `separator`.
-#[inline]
-fn split_around(separator: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    match bytes.split_at_checked(memchr(separator, bytes)?) {
-        Some((before, [_, after @ ..])) => Some((before, after)),
-        _ => None,
-    }
 }
 
 #[inline]

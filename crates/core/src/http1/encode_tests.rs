@@ -7,6 +7,9 @@
 
 use proptest::prelude::*;
 
+use memchr::memchr_iter;
+
+use super::super::field::is_text;
 use super::*;
 
 pub(super) const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -225,6 +228,32 @@ fn content_length_is_checked() {
         encoded(&with("content-length: 5 \n")).1,
         plan(AnswerFraming::Length(5), true)
     );
+}
+
+#[test]
+fn trailers_follow_the_last_chunk_and_belong_in_no_head() {
+    let mut out = Vec::new();
+    encode_trailers(&mut out, b"x-sum:abc\nserver-timing:db\n", 2).unwrap();
+    assert_eq!(out, b"0\r\nx-sum: abc\r\nserver-timing: db\r\n\r\n");
+    for (fields, count, fault) in [
+        (
+            &b"content-length:3\n"[..],
+            1,
+            HeadFault::Forbidden { field: 0 },
+        ),
+        (
+            b"a:b\nTransfer-Encoding:chunked\n",
+            2,
+            HeadFault::Forbidden { field: 1 },
+        ),
+        (b"a b:c\n", 1, HeadFault::Name { field: 0 }),
+        (b"a:\x00\n", 1, HeadFault::Value { field: 0 }),
+        (b"a:b\nc:d\n", 1, HeadFault::Count),
+    ] {
+        let mut out = b"before".to_vec();
+        assert_eq!(encode_trailers(&mut out, fields, count), Err(fault));
+        assert_eq!(out, b"before");
+    }
 }
 
 proptest! {

@@ -12,6 +12,7 @@ pub(crate) mod date;
 pub(crate) mod encode;
 mod facts;
 mod field;
+mod field_lines;
 pub(crate) mod head;
 mod head_fault;
 mod lines;

@@ -54,6 +54,23 @@ impl Table {
             .unwrap_or(false)
     }
 
+    /// The end of a streamed answer with trailer fields.
+    ///
+    /// # Errors
+    /// See `AnswerFault`; nothing was written then.
+    pub fn end_with_trailers(
+        &mut self,
+        id: Id,
+        trailers: &[u8],
+        count: usize,
+        wants_done: bool,
+    ) -> Result<(), AnswerFault> {
+        self.answer(id, |connection, turn| {
+            connection.end_with_trailers(turn, trailers, count, wants_done)
+        })
+        .unwrap_or(Err(AnswerFault::Gone))
+    }
+
     /// Cuts an exchange; false for a stale id.
     pub fn reset(&mut self, id: Id) -> bool {
         self.answer(id, Connection::reset).unwrap_or(false)

@@ -118,6 +118,25 @@ impl Table {
             .collect()
     }
 
+    /// Slots that a server's exchanges hold, counted by walking them: for what is asked now and then.
+    #[must_use]
+    pub fn slots_of(&self, server: ServerKey) -> usize {
+        let is_of = |key: &u32| {
+            self.server_key_of(*key)
+                .is_some_and(|owner| owner == server)
+        };
+        self.rooms.slots.connections().filter(is_of).count()
+    }
+
+    /// A server's connections that are in the deadline wheel.
+    #[must_use]
+    pub fn timers_of(&self, server: ServerKey) -> usize {
+        let keys = self.keys_of(server);
+        keys.into_iter()
+            .filter(|&key| self.wheel.is_armed(key))
+            .count()
+    }
+
     /// Whether a server that is being closed has no connection left.
     #[must_use]
     pub fn is_drained(&self, server: ServerKey) -> bool {
@@ -129,6 +148,10 @@ impl Table {
     /// Reports that nothing is left of a server.
     pub fn report_closed(&mut self, server: ServerKey) {
         self.rooms.lane.push(Event::Closed { server });
+    }
+
+    fn server_key_of(&self, key: u32) -> Option<ServerKey> {
+        self.connection(key).map(crate::http1::Connection::server)
     }
 
     pub(super) fn server_of(&self, key: u32) -> Option<&Server> {

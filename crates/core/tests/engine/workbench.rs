@@ -8,6 +8,9 @@ use gneiss_core::{
     TakenBody, Wish,
 };
 
+/// The least request.
+pub(crate) const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+
 /// What the tests drive.
 pub(crate) struct Workbench {
     pub(crate) table: Table,

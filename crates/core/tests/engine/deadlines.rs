@@ -1,0 +1,191 @@
+//! Every state ends by itself, and none too early.
+
+use gneiss_core::{AbortReason, BodyOutcome, Fate, ServerConfig, TakenBody};
+
+use crate::workbench::{GET, Workbench};
+
+#[test]
+fn every_deadline_ends_its_state() {
+    let quick = ServerConfig {
+        first_byte_timeout: 1_000,
+        head_timeout: 2_000,
+        keep_alive: 3_000,
+        body_idle_timeout: 4_000,
+        request_timeout: 5_000,
+        response_idle_timeout: 6_000,
+        write_timeout: 7_000,
+        ..ServerConfig::default()
+    };
+    let cases: [(&str, &[u8], u64, &str, Option<AbortReason>); 4] = [
+        ("no byte", b"", 1_000, "", None),
+        ("half a head", b"GET / HT", 2_000, "", None),
+        (
+            "half a body",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc",
+            4_000,
+            "HTTP/1.1 408",
+            Some(AbortReason::BodyTimeout),
+        ),
+        (
+            "no answer",
+            GET,
+            5_000,
+            "HTTP/1.1 504",
+            Some(AbortReason::RequestTimeout),
+        ),
+    ];
+    for (name, input, after, answer, reason) in cases {
+        let mut bench = Workbench::new(quick.clone());
+        let key = bench.connect();
+        bench.receive(key, input);
+        bench.pass(after - 100);
+        assert_eq!(bench.wish(key).fate, Fate::Stay, "{name}: too early");
+        bench.pass(200);
+        assert!(bench.sent(key).starts_with(answer), "{name}");
+        assert_ne!(bench.wish(key).fate, Fate::Stay, "{name}");
+        assert_eq!(bench.any_abort(), reason, "{name}");
+        bench.close_and_check(key);
+    }
+}
+
+#[test]
+fn an_idle_a_silent_and_a_stalled_connection_end_too() {
+    let quick = ServerConfig {
+        keep_alive: 3_000,
+        response_idle_timeout: 4_000,
+        write_timeout: 5_000,
+        ..ServerConfig::default()
+    };
+    let mut bench = Workbench::new(quick.clone());
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.respond(request.id, "ok");
+    bench.sent(key);
+    bench.pass(3_100);
+    assert_eq!(bench.wish(key).fate, Fate::Close);
+    bench.close_and_check(key);
+
+    let mut bench = Workbench::new(quick.clone());
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.start(request.id, "");
+    bench.sent(key);
+    bench.pass(4_100);
+    assert_eq!(bench.any_abort(), Some(AbortReason::ResponseIdle));
+    assert_eq!(bench.wish(key).fate, Fate::Reset);
+    bench.close_and_check(key);
+
+    let mut bench = Workbench::new(quick);
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.respond(request.id, "never read");
+    bench.pass(5_100);
+    assert_eq!(bench.wish(key).fate, Fate::Reset);
+    bench.close_and_check(key);
+}
+
+#[test]
+fn the_request_clock_stands_still_while_the_application_waits_for_the_peer() {
+    let mut bench = Workbench::new(ServerConfig {
+        request_timeout: 1_000,
+        body_idle_timeout: 60_000,
+        ..ServerConfig::default()
+    });
+    let key = bench.connect();
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n",
+    );
+    let request = bench.request();
+    assert!(matches!(
+        bench.table.take_body(request.id),
+        TakenBody::None(BodyOutcome::Pending)
+    ));
+    bench.pass(5_000);
+    assert_eq!(bench.any_abort(), None);
+    bench.receive(key, b"abc");
+    bench.pass(900);
+    assert_eq!(bench.any_abort(), None);
+    bench.pass(300);
+    assert_eq!(bench.any_abort(), Some(AbortReason::RequestTimeout));
+    bench.close_and_check(key);
+}
+
+#[test]
+fn an_application_may_ask_for_more_time() {
+    let mut bench = Workbench::new(ServerConfig {
+        request_timeout: 1_000,
+        ..ServerConfig::default()
+    });
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    assert!(bench.table.extend(request.id, 10_000));
+    bench.pass(9_000);
+    assert_eq!(bench.any_abort(), None);
+    assert!(bench.table.extend(request.id, 0));
+    bench.pass(1_000_000);
+    assert_eq!(bench.any_abort(), None);
+    bench.respond(request.id, "at last");
+    bench.close_and_check(key);
+}
+
+#[test]
+fn a_body_below_the_least_rate_is_too_slow() {
+    let mut bench = Workbench::new(ServerConfig {
+        body_idle_timeout: 0,
+        request_timeout: 0,
+        ..ServerConfig::default()
+    });
+    let key = bench.connect();
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+    );
+    bench.request();
+    for _ in 0..9 {
+        bench.pass(1_000);
+        bench.receive(key, b"12345678901234567890");
+    }
+    assert_eq!(bench.any_abort(), None);
+    bench.pass(1_500);
+    assert_eq!(bench.any_abort(), Some(AbortReason::BodyTimeout));
+    bench.close_and_check(key);
+}
+
+#[test]
+fn draining_lets_the_present_answer_finish_and_says_close() {
+    let mut bench = Workbench::new(ServerConfig::default());
+    let (busy, idle) = (bench.connect(), bench.connect());
+    bench.receive(busy, GET);
+    let request = bench.request();
+    bench.table.begin_close(bench.server, 5_000);
+    bench.table.on_drained(busy);
+    bench.table.on_drained(idle);
+    assert!(!bench.table.may_accept(bench.server));
+    assert_eq!(bench.wish(idle).fate, Fate::Close);
+    assert_eq!(bench.wish(busy).fate, Fate::Stay);
+    bench.respond(request.id, "last");
+    assert!(bench.sent(busy).contains("connection: close\r\n"));
+    assert_eq!(bench.wish(busy).fate, Fate::Close);
+    bench.table.remove(idle);
+    bench.close_and_check(busy);
+    assert!(bench.table.is_drained(bench.server));
+}
+
+#[test]
+fn what_is_open_at_the_closing_deadline_is_cut() {
+    let mut bench = Workbench::new(ServerConfig::default());
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.table.begin_close(bench.server, 1_000);
+    bench.pass(1_100);
+    bench.table.expire_servers();
+    assert_eq!(bench.abort(), (request.id, AbortReason::ServerClosed));
+    assert_eq!(bench.wish(key).fate, Fate::Reset);
+    bench.close_and_check(key);
+}
