@@ -199,6 +199,29 @@ describe.each(classes)('a %s response', (kind, R) => {
   })
 })
 
+test.each([
+  ['a bad status', { status: 42 }, 'ERR_STATUS'],
+  ['a bad header', { headers: { 'x-a': '1\n2' } }, 'ERR_HEADER_VALUE'],
+  ['a piece that is no body', { pieces: [42] }, 'ERR_BODY_TYPE'],
+])('a response that is refused for %s is a 500, and its source is closed', async (_what, parts, code) => {
+  expectLog(code)
+  let closes = 0
+  const {
+    status = 200,
+    headers = {},
+    pieces = ['one', 'two'],
+  }: { status?: number; headers?: object; pieces?: unknown[] } = parts
+  const body = new ReadableStream({
+    pull(controller) {
+      if (pieces.length > 0) controller.enqueue(pieces.shift())
+    },
+    cancel: () => void (closes += 1),
+  })
+  const server = await serveApp((() => ({ status, headers, body })) as never)
+  expect((await ask(server)).status).toBe(500)
+  expect(closes).toBe(1)
+})
+
 describe('a light response', () => {
   test('of strings is sent as UTF-8', async () => {
     const pieces = async function* (): AsyncGenerator<string> {

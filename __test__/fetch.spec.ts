@@ -276,6 +276,13 @@ describe('a light response', () => {
     expect(answers.map((answer) => answer.headers.length)).toEqual(Array(3).fill(answers[0]?.headers.length))
   })
 
+  test('made of the body of another one may be returned again too, while nobody has read it', async () => {
+    const first = new LightResponse('hello')
+    const response = new LightResponse(first.body, first)
+    const server = await serveApp(() => response)
+    expect([(await ask(server)).text, (await ask(server)).text]).toEqual(['hello', 'hello'])
+  })
+
   test('keeps the order of its headers on the wire, before those of the server', async () => {
     const server = await serveApp(
       () => new LightResponse('x', { headers: { 'x-b': '1', 'x-a': '2', 'content-type': 'a/b' } }),

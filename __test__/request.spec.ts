@@ -285,6 +285,22 @@ describe('extras', () => {
     await atRest(server)
     await expect(promise).rejects.toMatchObject({ code: 'ERR_CLIENT_DISCONNECTED' })
   })
+
+  test('info.completed has rejected when it is read after the client has left, and nobody has to look at it', async () => {
+    let hasRead = false
+    const app = async (request: ServerRequest, info: FetchInfo): Promise<Response> => {
+      await request.text().catch(() => {})
+      void info.completed
+      hasRead = true
+      return new Response()
+    }
+    const server = await serveApp(app, { interface: 'fetch' })
+    const client = await RawClient.connect(server)
+    await client.send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf')
+    await client.close()
+    await atRest(server)
+    expect(hasRead).toBe(true)
+  })
 })
 
 function errorNameOf(run: () => unknown): string {

@@ -126,6 +126,14 @@ describe('construction', () => {
     expect(responses.map((response) => response.headers.get('x-a'))).toEqual(['1', '1'])
   })
 
+  test('what is made of a response does not change it', () => {
+    const first = new LightResponse(null, { headers: { 'x-a': '1' } })
+    const second = new LightResponse('text', first)
+    second.headers.set('x-a', '2')
+    expect([...first.headers]).toEqual([['x-a', '1']])
+    expect(second.headers.get('content-type')).toBe('text/plain;charset=UTF-8')
+  })
+
   test('is a Response to instanceof, and so is the platform’s; a class that extends it has only its own', () => {
     class Special extends LightResponse {}
     expect([

@@ -71,15 +71,16 @@ function partsOfForeign(value: object): ResponseParts {
   if (typeof status !== 'number' || typeof headers !== 'object' || headers === null || body === undefined) {
     throw notAResponse(value)
   }
-  const isLocked = isStream(body) && body.locked
   const source = body as BodySource
+  const isUsed = bodyUsed === true || (isStream(body) && body.locked)
   const isFetched = typeof url === 'string' && url !== '' && source !== null
-  return {
-    status,
-    head: isFetched ? headOfFetched(headers) : headOf(headers),
-    source,
-    isError: type === 'error' || status === 0,
-    isUsed: bodyUsed === true || isLocked,
+  try {
+    const head = isFetched ? headOfFetched(headers) : headOf(headers)
+    return { status, head, source, isError: type === 'error' || status === 0, isUsed }
+  } catch (error) {
+    // Nobody else will know the body of a response that is refused for its headers.
+    if (!isUsed) discardBody(source, error)
+    throw error
   }
 }
 
