@@ -140,6 +140,13 @@ describe('a start that fails', () => {
       'ERR_APP_INTERFACE',
       'because the export is an http.Server',
     ],
+    [
+      'a module that listens by itself',
+      'app.mjs',
+      { 'app.mjs': 'import { createServer } from "node:http"; createServer().listen(0, "127.0.0.1")' },
+      'ERR_APP_INTERFACE',
+      'app.mjs exports no application but listens by itself',
+    ],
   ])('%s ends with 4', async (_what, target, files, code, message) => {
     expectFailure(
       await runCli([target, ...LOCAL], { cwd: folderWith(files as Record<string, string>) }),
@@ -264,6 +271,19 @@ describe('a server', () => {
       'truetrue',
     )
   })
+
+  test.runIf(process.versions.node.startsWith('20.'))(
+    'does not load the Fetch of the platform for nothing',
+    async () => {
+      const app = 'export default (scope, protocol) => protocol.responseStr(200, [], process.moduleLoadList.join())'
+      const asking = app.replace('export', 'Response.json\nexport')
+      const folder = folderWith({ 'app.mjs': app, 'asking.mjs': asking })
+      const listOf = async (name: string): Promise<string> =>
+        (await request(await startCli([name, '--interface', 'rsgi', ...LOCAL], { cwd: folder }))).text
+      expect(await listOf('app')).not.toContain('undici')
+      expect(await listOf('asking')).toContain('undici')
+    },
+  )
 
   test.runIf(process.platform === 'linux')('has a title that says its name', async () => {
     const titleOf = (pid: number | undefined): string =>

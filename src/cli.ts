@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 
 import { formatBanner, formatReady, formatStopped } from './banner.ts'
 import { exitWith } from './cli/failure.ts'
+import { deferFetchGlobals } from './cli/fetch-globals.ts'
 import { Lifecycle } from './cli/lifecycle.ts'
 import { loadConfig } from './config.ts'
 import { GneissError } from './errors.ts'
@@ -67,15 +68,21 @@ async function loadApplication(config: Config): Promise<LoadedApp> {
       'no application was named; write gneiss app.js, or gneiss --help for everything',
     )
   }
-  // The application may keep the global `Response` when it is loaded.
-  if (config.fastResponse) (await import('./fetch/globals.ts')).installFetchGlobals()
-  return await loadApp(config.app, { factory: config.factory, interface: config.interface })
+  // The application may keep the global `Response` while it is loaded.
+  const { installFetchGlobals } = await import('./fetch/globals.ts')
+  const install = config.fastResponse ? deferFetchGlobals(installFetchGlobals) : () => {}
+  const loaded = await loadApp(config.app, { factory: config.factory, interface: config.interface })
+  // It will be needed: better now than within the first request.
+  if (loaded.interface === 'fetch') install()
+  return loaded
 }
 
 async function startServer(config: Config, loaded: LoadedApp): Promise<Server> {
   // Loaded this late because a target or option that is wrong should not wait for the addon.
   const { serve } = await import('./server.ts')
-  return await serve(loaded.app as App, { ...serveOptionsOf(config), interface: loaded.interface })
+  const { interface: name } = loaded
+  // The globals were replaced before the application was loaded, where that was asked for.
+  return await serve(loaded.app as App, { ...serveOptionsOf(config), interface: name, fastResponse: false })
 }
 
 function announce(server: Server, loaded: LoadedApp): void {

@@ -46,10 +46,20 @@ export async function loadApp(target: string, options: LoadOptions = {}): Promis
   const directory = options.chdir ?? process.cwd()
   const file = resolveFile(parsed.file, directory)
   const shownFile = relative(directory, file) || file
+  const listeners = listenerCount()
   const namespace = await importApplication(file, shownFile)
   const isFactory = options.factory === true || parsed.isCall
   const wanted = options.interface ?? 'auto'
-  const found = choose(namespace, parsed, { isFactory, wanted, shownFile })
+  let found: Found
+  try {
+    found = choose(namespace, parsed, { isFactory, wanted, shownFile })
+  } catch (cause) {
+    // The commonest way to write an application of node:http is to listen and to export nothing.
+    // A listener with a host name opens its socket one turn of the loop later.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (parsed.path !== undefined || listenerCount() <= listeners) throw cause
+    throw listeningByItself(shownFile, cause)
+  }
   const { value, name } = isFactory ? await callFactory(found, shownFile) : await settle(found, shownFile)
   const isFetch = wanted === 'auto' && isNamedFetch({ value, name })
   const detection = isFetch ? NAMED_FETCH : selectInterface(value, wanted, `${name} of ${shownFile}`)
@@ -98,6 +108,19 @@ function isApplication(found: Found, wanted: InterfaceName | 'auto'): boolean {
 function isNamedFetch({ value, name }: Found): boolean {
   const isFetch = name === 'fetch' || name.endsWith('.fetch')
   return isFetch && typeof value === 'function' && markOf(value) === undefined
+}
+
+function listenerCount(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'TCPServerWrap').length
+}
+
+function listeningByItself(shownFile: string, cause: unknown): GneissError {
+  return new GneissError(
+    'ERR_APP_INTERFACE',
+    `${shownFile} exports no application but listens by itself, which needs the node interface, and that is not available ` +
+      'in this version; export an application instead',
+    { cause },
+  )
 }
 
 async function callFactory({ value, name }: Found, shownFile: string): Promise<Found> {
