@@ -3,18 +3,18 @@ import { readFileSync } from 'node:fs'
 
 import { expect, test } from 'vitest'
 
-import { serve } from '../dist/index.js'
 import { METHODS, native } from '../dist/native.js'
 import { toNativeConfig } from '../dist/options/native.js'
 import { resolveServeOptions } from '../dist/options/resolve.js'
+import { serveApp } from './harness/app.ts'
 import { ROOT } from './harness/cli.ts'
 
-test('the addon is of the package\'s version and knows the same methods', () => {
+test("the addon is of the package's version and knows the same methods", () => {
   const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as { version: string }
   expect(native.about()).toMatchObject({ version, methods: [...METHODS], hasLoop: true })
 })
 
-test('each documented default is the engine\'s own', () => {
+test("each documented default is the engine's own", () => {
   // Where to listen is the program's; the cap of connections follows the machine's limit on descriptors.
   const { bind: _bind, backlog: _backlog, workerConnections: cap, ...engine } = native.defaults()
   const { bind: _, backlog: __, workerConnections, ...documented } = toNativeConfig(resolveServeOptions().config)
@@ -23,7 +23,7 @@ test('each documented default is the engine\'s own', () => {
 })
 
 test('a call with arguments of any kind throws or says no, and nothing breaks', async () => {
-  await using server = await serve({ __rsgi__: () => {} }, { bind: '127.0.0.1:0' })
+  const server = await serveApp({ __rsgi__: () => {} })
   const calls = ['respond', 'start', 'chunk', 'end', 'reset', 'takeBody', 'extend'] as const
   const odd = [undefined, null, -1, 2 ** 53, Number.NaN, 'text', {}, [], Symbol('s'), new Uint8Array(3), 1n, () => {}]
   for (const name of calls) {

@@ -12,7 +12,7 @@ import { ROOT } from './harness/cli.ts'
 import { RawClient, turns } from './harness/client.ts'
 import { scaled } from './harness/scale.ts'
 
-import type { RsgiApp } from '../dist/index.js'
+import type { RsgiHandler, RsgiProtocol } from '../dist/index.js'
 
 const GET = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n'
 const FIXTURES = `${ROOT}__test__/fixtures/driver/`
@@ -23,8 +23,8 @@ function block(milliseconds: number): void {
   while (performance.now() < end);
 }
 
-function rsgi(handler: (protocol: Parameters<RsgiApp>[1], path: string) => unknown): { __rsgi__: RsgiApp } {
-  return { __rsgi__: (scope, protocol) => handler(protocol, scope.path) as void }
+function rsgi(handler: (protocol: RsgiProtocol, path: string) => unknown): { __rsgi__: RsgiHandler } {
+  return { __rsgi__: (scope, protocol) => handler(protocol, scope.path) }
 }
 
 describe('turns', () => {
@@ -44,7 +44,10 @@ describe('turns', () => {
     void blocker.send('GET /block HTTP/1.1\r\nhost: a\r\n\r\n')
     for (const client of clients) void client.send(GET)
     await Promise.all(clients.map((client) => client.read()))
-    const runs = order.join('').split('microtask').map((run) => run.length / 'handler'.length)
+    const runs = order
+      .join('')
+      .split('microtask')
+      .map((run) => run.length / 'handler'.length)
     expect(order.filter((entry) => entry === 'handler')).toHaveLength(40)
     expect(Math.max(...runs)).toBeGreaterThan(1)
     expect(Math.max(...runs)).toBeLessThanOrEqual(16)
@@ -92,15 +95,21 @@ describe('turns', () => {
     ['a timer', (answer: () => void) => void setTimeout(answer, 5)],
     ['setImmediate', (answer: () => void) => void setImmediate(answer)],
     ['process.nextTick', (answer: () => void) => process.nextTick(answer)],
-    ['a file read', (answer: () => void) => void import('node:fs').then(({ readFile }) => readFile('/dev/null', answer))],
+    [
+      'a file read',
+      (answer: () => void) => void import('node:fs').then(({ readFile }) => readFile('/dev/null', answer)),
+    ],
   ])('an answer given by %s leaves although nothing else happens', async (_name, later) => {
     const server = await serveApp(
-      rsgi((protocol) => new Promise<void>((resolve) => {
-        later(() => {
-          protocol.responseStr(200, [], 'late')
-          resolve()
-        })
-      })),
+      rsgi(
+        (protocol) =>
+          new Promise<void>((resolve) => {
+            later(() => {
+              protocol.responseStr(200, [], 'late')
+              resolve()
+            })
+          }),
+      ),
     )
     const client = await RawClient.connect(server)
     for (let round = 0; round < 3; round++) expect((await client.request()).text).toBe('late')
@@ -138,7 +147,10 @@ describe('deadlines', () => {
   })
 
   test('an idle connection is closed at keepAlive', async () => {
-    const server = await serveApp(rsgi((protocol) => protocol.responseEmpty(204, [])), { keepAlive: 0.2 })
+    const server = await serveApp(
+      rsgi((protocol) => protocol.responseEmpty(204, [])),
+      { keepAlive: 0.2 },
+    )
     const client = await RawClient.connect(server)
     await client.request()
     expect(await client.ended()).toBe('fin')
@@ -146,7 +158,10 @@ describe('deadlines', () => {
   })
 
   test('a connection that sends nothing is closed at firstByteTimeout, half a head at headTimeout', async () => {
-    const server = await serveApp(rsgi(() => {}), { firstByteTimeout: 0.2, headTimeout: 0.3 })
+    const server = await serveApp(
+      rsgi(() => {}),
+      { firstByteTimeout: 0.2, headTimeout: 0.3 },
+    )
     const [silent, half] = await Promise.all([RawClient.connect(server), RawClient.connect(server)])
     void half.send('GET / HTTP/1.1\r\nho')
     expect(await silent.ended()).toBe('fin')
@@ -233,7 +248,10 @@ describe('handles', () => {
   )
 
   test('a server that is full waits for a place and goes on accepting then', async () => {
-    const server = await serveApp(rsgi((protocol) => protocol.responseEmpty(204, [])), { workerConnections: 2 })
+    const server = await serveApp(
+      rsgi((protocol) => protocol.responseEmpty(204, [])),
+      { workerConnections: 2 },
+    )
     const clients = await Promise.all(Array.from({ length: 3 }, () => RawClient.connect(server)))
     const [first, second, third] = clients as [RawClient, RawClient, RawClient]
     await Promise.all([first.request(), second.request()])
@@ -247,8 +265,8 @@ describe('handles', () => {
   test.each([
     ['a server that is full of idle connections does not end by itself', 'full.mjs'],
     ['an idle connection does not keep the process alive', 'idle-connection.mjs'],
-    ['an unref\'d server does not keep the process alive', 'unref.mjs'],
-    ['a request keeps the process alive until it is answered, also after the server was unref\'d', 'busy.mjs'],
+    ["an unref'd server does not keep the process alive", 'unref.mjs'],
+    ["a request keeps the process alive until it is answered, also after the server was unref'd", 'busy.mjs'],
     ['process.exit in a handler lets finished answers leave', 'exit-in-handler.mjs'],
     ['close() ends a process that has nothing else to do', 'close.mjs'],
     ['the addon can be loaded twice in one isolate', 'twice.mjs'],

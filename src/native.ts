@@ -193,7 +193,14 @@ export interface Native {
    * Returns false for a stale id. Throws a TypeError with code (`ERR_HEADER_*`, `ERR_STATUS`,
    * `ERR_BODY_LENGTH`, `ERR_BODY_TYPE`) before anything is written.
    */
-  respond(id: number, status: number, headers: string, count: number, body: string | Uint8Array | undefined, flags: number): boolean
+  respond(
+    id: number,
+    status: number,
+    headers: string,
+    count: number,
+    body: string | Uint8Array | undefined,
+    flags: number,
+  ): boolean
   /** Begins a streamed answer; framing is the server's. Same errors and result as `respond`. */
   start(id: number, status: number, headers: string, count: number, flags: number): boolean
   /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`. Throws `ERR_BODY_LENGTH` past content-length. */

@@ -2,7 +2,8 @@
 
 use super::connection::{Connection, Ending, Phase, Turn};
 use super::encode::{
-    AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk, encode_trailers,
+    AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk,
+    encode_trailers,
 };
 use crate::exchange::{AbortReason, ChunkOutcome, Event, Exchanges};
 
