@@ -120,16 +120,9 @@ function streamOfIterable(iterable: AsyncIterable<unknown>): ReadableStream<unkn
   return new ReadableStream(
     {
       async pull(controller) {
-        for (;;) {
-          const { done, value: piece } = await source.next()
-          if (done === true) {
-            controller.close()
-            return
-          }
-          if (piece === '') continue
-          controller.enqueue(typeof piece === 'string' ? encoder.encode(piece) : piece)
-          return
-        }
+        const { done, value: piece } = await source.next()
+        if (done === true) controller.close()
+        else controller.enqueue(typeof piece === 'string' ? encoder.encode(piece) : piece)
       },
       cancel: () => source.return(),
     },
