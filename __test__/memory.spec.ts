@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { ROOT, cleanEnv, startCli, watch } from './harness/cli.ts'
 import { RawClient, formatRequest, request, turns } from './harness/client.ts'
 import { scaled, timeLimit } from './harness/scale.ts'
+import { onTeardown } from './harness/teardown.ts'
 
 const MIB = 1024 * 1024
 
@@ -64,11 +65,9 @@ async function startNode(): Promise<string> {
     }),
   )
   const { url } = await running.line('ready')
-  onTestEnd.push(() => running.child.kill())
+  onTeardown('processes', () => void running.child.kill())
   return String(url)
 }
-
-const onTestEnd: (() => void)[] = []
 
 async function startOurs(): Promise<string> {
   const { url } = await startCli(['__test__/fixtures/sizes.js', '--bind', '127.0.0.1:0', '--max-body', '2048m'])
@@ -76,13 +75,14 @@ async function startOurs(): Promise<string> {
 }
 
 test(
-  'an upload of 100 MiB costs no more memory than on node:http',
+  'an upload of 100 MiB costs about the memory that it costs on node:http, and the next one nothing',
   async () => {
     const size = 100 * MIB
-    const ours = await growthOf(await startOurs(), upload, size)
-    const node = await growthOf(await startNode(), upload, size)
-    for (const end of onTestEnd.splice(0)) end()
-    expect(ours).toBeLessThanOrEqual(Math.max(node, 32 * MIB))
+    const [ours, node] = [await startOurs(), await startNode()]
+    const [grown, nodeGrown] = [await growthOf(ours, upload, size), await growthOf(node, upload, size)]
+    // When the collector comes is a matter of chance; that it comes is not.
+    expect(grown).toBeLessThanOrEqual(nodeGrown + 16 * MIB)
+    expect(await growthOf(ours, upload, size)).toBeLessThan(16 * MIB)
   },
   timeLimit(60_000),
 )
