@@ -267,6 +267,20 @@ describe('a light response', () => {
   })
 })
 
+test('an application that returns nothing when its client has left has done nothing wrong', async () => {
+  let hasReturned = false
+  const server = await serveApp((async (request: ServerRequest) => {
+    await once(request.signal, 'abort')
+    hasReturned = true
+  }) as never)
+  const client = await RawClient.connect(server)
+  await client.send(GET)
+  await expect.poll(() => server.stats().requests).toBe(1)
+  await client.close()
+  await expect.poll(() => hasReturned).toBe(true)
+  await atRest(server)
+})
+
 test('a stream goes on by itself after the handler has returned, and the connection after the stream', async () => {
   const server = await serveApp(() => {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()

@@ -28,7 +28,15 @@ export interface RequestExtras {
   readonly waitUntil: (promise: PromiseLike<unknown>) => void
 }
 
-/** The request an application gets. */
+/**
+ * The request an application gets: a `Request`, of which nothing is built before it is read.
+ *
+ * `request.clone()` is a request of the platform. The request itself is accepted by `new Request(request)`
+ * and `fetch(request)` on Node 20 and 22; from Node 24 on the platform looks for private fields that only
+ * its own objects have, so there both need the `fastResponse` option (the command line's default) or a
+ * clone: `new Request(request.clone(), init)`. Everything else takes it everywhere, also as the init of
+ * `new Request(url, request)`.
+ */
 export type ServerRequest = Request & RequestExtras
 
 /** See `ServerRequest`, which is its public type. */

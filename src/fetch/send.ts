@@ -26,12 +26,12 @@ import type { PieceSource } from './source.ts'
  *   `Exchange.respond` throws. Failures of a stream that come later go to `failExchange`.
  */
 export function sendResponse(exchange: Exchange, value: unknown): void {
-  const parts = partsOf(value)
-  const { source } = parts
   if (!exchange.isOpen) {
-    if (!parts.isUsed) discardBody(source, exchange.abortError)
+    discardResponse(value, exchange.abortError)
     return
   }
+  const parts = partsOf(value)
+  const { source } = parts
   if (parts.isError) {
     failUnanswered(exchange, 'the application returned Response.error()')
     return
@@ -63,6 +63,16 @@ const FETCH_DECODES = ['gzip', 'x-gzip', 'deflate', 'br']
 function partsOf(value: unknown): ResponseParts {
   if (typeof value !== 'object' || value === null) throw notAResponse(value)
   return LightResponse.partsOf(value) ?? partsOfForeign(value)
+}
+
+/** Nobody will see it, so what it is does not matter: an application that noticed may return nothing at all. */
+function discardResponse(value: unknown, reason: unknown): void {
+  try {
+    const { source, isUsed } = partsOf(value)
+    if (!isUsed) discardBody(source, reason)
+  } catch {
+    // What is no response holds nothing open, and one that is refused was closed.
+  }
 }
 
 /** Reads a response of the platform, of another realm or of another maker by its members. */
