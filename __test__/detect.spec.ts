@@ -198,6 +198,24 @@ describe('definitions', () => {
     )
   })
 
+  test('defineConfig knows the keys and the forms of their values', () => {
+    const configs = [
+      // @ts-expect-error a name that is no option
+      defineConfig({ bnd: ':1' }),
+      // @ts-expect-error a time without a unit it knows
+      defineConfig({ keepAlive: '5 minutes' }),
+      // @ts-expect-error a size without a unit it knows
+      defineConfig({ maxBody: '1t' }),
+      // @ts-expect-error no interface
+      defineConfig({ interface: 'wsgi' }),
+      // @ts-expect-error a switch
+      defineConfig({ allowHalfOpen: 'on' }),
+      defineConfig({ bind: [':1', 'unix:/a'], workers: 'auto', keepAlive: '500ms', maxBody: 1024, timeout: undefined }),
+      defineConfig(async () => ({ interface: 'asgi' })),
+    ]
+    expect(configs).toHaveLength(7)
+  })
+
   test('defineConfig returns its argument', () => {
     const config = { bind: ':8080', keepAlive: '30s' } as const
     expect(defineConfig(config)).toBe(config)
