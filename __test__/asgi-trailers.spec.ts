@@ -28,7 +28,10 @@ describe('http.response.trailers', () => {
     const server = await serveApp(
       async (scope: Scope, _receive: unknown, send: Send) => {
         await send({ ...START, trailers: false })
-        await send({ type: 'http.response.body', body: 'extensions' in scope ? Object.keys(scope.extensions).join() : '' })
+        await send({
+          type: 'http.response.body',
+          body: 'extensions' in scope ? Object.keys(scope.extensions).join() : '',
+        })
       },
       { interface: 'asgi', lifespan: 'off' },
     )

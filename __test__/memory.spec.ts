@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 
 import { ROOT, cleanEnv, startCli, watch } from './harness/cli.ts'
 import { RawClient, formatRequest, request, turns } from './harness/client.ts'
-import { scaled, timeLimit } from './harness/scale.ts'
+import { timeLimit } from './harness/scale.ts'
 import { onTeardown } from './harness/teardown.ts'
 
 const MIB = 1024 * 1024
@@ -87,7 +87,7 @@ test(
   timeLimit(60_000),
 )
 
-const megabytes = scaled(128, 1024)
+const megabytes = 1024
 test(
   `an answer of ${megabytes} MiB to a slow reader does not gather in memory`,
   async () => {

@@ -100,13 +100,10 @@ describe('request.url', () => {
     expect((await ask(server, { method: 'OPTIONS', path: '*' })).text).toBe('http://example.test/*')
   })
 
-  test.each(['1.2.3.400', ''])(
-    'of host %j, which is no authority, has the address of the server',
-    async (host) => {
-      const server = await serveApp(echo)
-      expect((await ask(server, { path: '/a', headers: [['host', host]] })).text).toBe(`${server.url}/a`)
-    },
-  )
+  test.each(['1.2.3.400', ''])('of host %j, which is no authority, has the address of the server', async (host) => {
+    const server = await serveApp(echo)
+    expect((await ask(server, { path: '/a', headers: [['host', host]] })).text).toBe(`${server.url}/a`)
+  })
 
   test('of a target and a host that both need parsing is parsed', async () => {
     const server = await serveApp(echo)

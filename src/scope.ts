@@ -25,7 +25,7 @@ export function headerOf(head: string, name: string): string | undefined {
 export function headersOf(head: string, name: string): string[] {
   const values: string[] = []
   const needle = `\n${name}:`
-  for (let at = head.indexOf(needle); at >= 0; ) {
+  for (let at = head.indexOf(needle); at >= 0;) {
     const end = head.indexOf('\n', at + needle.length)
     values.push(head.slice(at + needle.length, end))
     at = head.indexOf(needle, end)
