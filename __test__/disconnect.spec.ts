@@ -5,19 +5,14 @@ import { describe, expect, test } from 'vitest'
 
 import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, turns } from './harness/client.ts'
-import { INTERFACES, appFor } from './harness/interfaces.ts'
+import { INTERFACES, serveHandler } from './harness/interfaces.ts'
 import { scaled, timeLimit } from './harness/scale.ts'
 
 import type { Server } from './harness/app.ts'
-import type { Call, Handler, Interface } from './harness/interfaces.ts'
+import type { Call, Interface } from './harness/interfaces.ts'
 
 const TEXT = [['content-type', 'text/plain']] as const
 const UPLOAD = 'POST /upload HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n'
-
-function serveHandler(name: Interface, handler: Handler, extra: object = {}): Promise<Server> {
-  const { app, options } = appFor(name, handler)
-  return serveApp(app, { ...options, ...extra })
-}
 
 /** Settles with the call of the first request that reaches the application, and how often it was aborted. */
 async function waitingServer(

@@ -3,19 +3,11 @@ import { describe, expect, test } from 'vitest'
 
 import { serveApp } from './harness/app.ts'
 import { RawClient, request, turns } from './harness/client.ts'
-import { INTERFACES, appFor } from './harness/interfaces.ts'
+import { INTERFACES, serveHandler } from './harness/interfaces.ts'
 import { expectLog } from './harness/logs.ts'
 import { CutError } from './harness/reader.ts'
 
-import type { Handler, Interface } from './harness/interfaces.ts'
-import type { Server } from './harness/app.ts'
-
 const TEXT = [['content-type', 'text/plain']] as const
-
-function serveHandler(name: Interface, handler: Handler, extra: object = {}): Promise<Server> {
-  const { app, options } = appFor(name, handler)
-  return serveApp(app, { ...options, ...extra })
-}
 
 describe.each(INTERFACES)('%s', (name) => {
   test('a throw before the head is a 500 that says nothing, and the connection goes on', async () => {

@@ -7,17 +7,11 @@ import { describe, expect, test } from 'vitest'
 
 import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, formatRequest, request, turns } from './harness/client.ts'
-import { INTERFACES, appFor } from './harness/interfaces.ts'
+import { INTERFACES, serveHandler } from './harness/interfaces.ts'
 
-import type { Server } from './harness/app.ts'
-import type { Handler, Interface } from './harness/interfaces.ts'
+import type { Handler } from './harness/interfaces.ts'
 
 const TEXT = [['content-type', 'text/plain']] as const
-
-function serveHandler(name: Interface, handler: Handler, extra: object = {}): Promise<Server> {
-  const { app, options } = appFor(name, handler)
-  return serveApp(app, { ...options, ...extra })
-}
 
 /** Answers with the method, the path and the body of the request. */
 const echo: Handler = async ({ method, path, read, respond }) => {

@@ -1,7 +1,8 @@
 /** One handler, written once and served through each interface: for rules that hold for all of them. */
 import { Response as LightResponse } from '../../dist/index.js'
+import { serveApp } from './app.ts'
 
-import type { App, Options } from './app.ts'
+import type { App, Options, Server } from './app.ts'
 
 /** The interfaces a test runs through. */
 export const INTERFACES = ['asgi', 'rsgi', 'fetch'] as const
@@ -32,9 +33,15 @@ export interface Call {
 export type Handler = (call: Call) => unknown
 
 /** The handler as an application of the interface, with the options that serve it. */
-export function appFor(name: Interface, handler: Handler): { readonly app: App; readonly options: Options } {
+function appFor(name: Interface, handler: Handler): { readonly app: App; readonly options: Options } {
   const make = { asgi: asgiApp, rsgi: rsgiApp, fetch: fetchApp }[name]
   return { app: make(handler) as App, options: { interface: name, lifespan: 'off' } }
+}
+
+/** Serves the handler through the interface, as `serveApp` does. */
+export function serveHandler(name: Interface, handler: Handler, options: Options = {}): Promise<Server> {
+  const served = appFor(name, handler)
+  return serveApp(served.app, { ...served.options, ...options })
 }
 
 interface AsgiMessage {

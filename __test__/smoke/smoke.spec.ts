@@ -1,16 +1,16 @@
 /** What every Node release has to do, in seconds: each interface once around, and a stop under load. */
 import { describe, expect, test } from 'vitest'
 
-import { atRest, serveApp } from '../harness/app.ts'
+import { atRest } from '../harness/app.ts'
 import { startCli } from '../harness/cli.ts'
 import { RawClient } from '../harness/client.ts'
-import { INTERFACES, appFor } from '../harness/interfaces.ts'
+import { INTERFACES, serveHandler } from '../harness/interfaces.ts'
 import { startLoad } from '../harness/load.ts'
 
 describe.each(INTERFACES)('%s', (name) => {
   test('answers, reads, streams and learns of a client that leaves', async () => {
     let aborts = 0
-    const { app, options } = appFor(name, async ({ path, onAbort, read, respond, stream }) => {
+    const server = await serveHandler(name, async ({ path, onAbort, read, respond, stream }) => {
       if (path === '/hello') return respond(200, [['content-type', 'text/plain']], 'hello')
       if (path === '/size') {
         let size = 0
@@ -30,7 +30,6 @@ describe.each(INTERFACES)('%s', (name) => {
         })
       })
     })
-    const server = await serveApp(app, options)
     const client = await RawClient.connect(server)
     expect((await client.request({ path: '/hello' })).text).toBe('hello')
     const body = 'x'.repeat(300_000)
