@@ -179,7 +179,8 @@ fn functions(driver: &Driver, server: ServerKey) -> Option<&ServerFunctions> {
     driver.servers.get(usize::from(server.0))?.as_ref()
 }
 
-fn forget_server(scope: &Scope<'_>, state: &EnvState, server: ServerKey) {
+/// Forgets a server and releases what it called.
+pub(crate) fn forget_server(scope: &Scope<'_>, state: &EnvState, server: ServerKey) {
     let functions = state.with_driver(|driver| {
         driver.table.remove_server(server);
         driver

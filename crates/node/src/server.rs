@@ -9,6 +9,7 @@
     reason = "napi generates exports from public items; the crate has no Rust users"
 )]
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use gneiss_core::{Counters, Listener, METHODS, ServerKey};
@@ -16,7 +17,7 @@ use napi::bindgen_prelude::{FnArgs, Function, Object};
 use napi::{Env, JsValue};
 use napi_derive::napi;
 
-use crate::dispatch::ServerFunctions;
+use crate::dispatch::{ServerFunctions, forget_server, leave_when_empty};
 use crate::driver::Driver;
 use crate::env::EnvState;
 use crate::error::Code;
@@ -97,9 +98,13 @@ pub fn listen(
     };
     let functions = ServerFunctions { dispatch, notify };
     let server = state.with_driver(|driver| start(driver, state, &config, listeners, functions));
-    server
-        .map(|server| u32::from(server.0))
-        .ok_or_else(|| native_failure("the driver is gone"))
+    let (server, is_listening) = server.ok_or_else(|| native_failure("the driver is gone"))?;
+    if is_listening {
+        return Ok(u32::from(server.0));
+    }
+    forget_server(&scope, state, server);
+    leave_when_empty(state);
+    Err(native_failure("the runtime refuses to watch a listener"))
 }
 
 /// Where the server listens.
@@ -169,7 +174,7 @@ fn start(
     config: &NativeConfig,
     listeners: Vec<Listener>,
     functions: ServerFunctions,
-) -> ServerKey {
+) -> (ServerKey, bool) {
     let counters = Arc::new(Counters::default());
     let server = driver
         .table
@@ -181,15 +186,25 @@ fn start(
     if let Some(slot) = driver.servers.get_mut(index) {
         *slot = Some(functions);
     }
-    for listener in listeners {
-        driver.open_listener(state, listener, server, &counters);
+    let is_listening = listeners
+        .into_iter()
+        .all(|listener| driver.open_listener(state, listener, server, &counters));
+    if !is_listening {
+        driver.close_listeners(server);
+        driver.table.begin_close(server, 0);
     }
-    server
+    (server, is_listening)
 }
 
 fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure> {
     let refusal = |what: String, error: std::io::Error| {
-        napi::Error::new(Code::Bind, format!("{what}: {error}"))
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "; stop what listens there, or bind another address",
+            ErrorKind::AddrNotAvailable => "; this machine has no such address",
+            ErrorKind::PermissionDenied => "; it takes more privileges, or another address",
+            _ => "",
+        };
+        napi::Error::new(Code::Bind, format!("{what}: {error}{advice}"))
     };
     match bind.place() {
         Some(Place::Bind(bind)) => Listener::bind(&bind, backlog)
