@@ -1,7 +1,8 @@
-/** Compiles `src` into `dist` and takes the loader of the addon along. */
+/** Makes `dist` out of `src`: declarations by the compiler, JavaScript by the bundler, and the addon's loader. */
 import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
+import { bundle } from './bundle.mjs'
 import { ROOT, mustRun } from './command.mjs'
 import { filesUnder, fingerprint, readStamp, writeStamp } from './fingerprint.mjs'
 
@@ -11,29 +12,41 @@ const DIST = join(ROOT, 'dist')
 const LOADER = 'binding.cjs'
 
 /**
- * Compiles if the sources, the compiler or the compiled files have changed since the last build.
+ * Builds if the sources, the tools or the built files have changed since the last build.
  * @returns {Promise<boolean>} Whether anything was built.
  */
 export async function buildTypeScript() {
-  const compiler = JSON.parse(readFileSync(join(ROOT, 'node_modules', 'typescript', 'package.json'), 'utf8'))
-  const inputs = [SRC, join(ROOT, 'tsconfig.json')]
-  const stamp = () => fingerprint([...inputs, ...compiledFiles()], [compiler.version])
+  const tools = ['typescript', 'rolldown'].map(versionOf)
+  const inputs = [SRC, join(ROOT, 'tsconfig.json'), join(ROOT, 'scripts', 'bundle.mjs')]
+  const stamp = () => fingerprint([...inputs, ...compiledFiles()], tools)
   if (compiledFiles().length > 0 && readStamp('typescript') === stamp()) return false
 
-  await mustRun(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json'])
+  const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
+  // First, because the bundler takes what has wrong types as well.
+  await mustRun(process.execPath, [compiler, '-p', 'tsconfig.json', '--emitDeclarationOnly'])
   mkdirSync(DIST, { recursive: true })
   copyFileSync(join(SRC, LOADER), join(DIST, LOADER))
-  removeOrphans()
+  const modules = filesUnder(SRC).filter((file) => /(?<!\.d)\.ts$/.test(file))
+  removeOrphans(await bundle(SRC, DIST, modules))
   writeStamp('typescript', stamp())
   return true
 }
 
-/** A module that was removed from `src` must not go on being importable from `dist`. */
-function removeOrphans() {
+/**
+ * A module that was removed from `src` must not go on being importable from `dist`.
+ * @param {readonly string[]} bundled Files that were just written, among them those that stand for no module.
+ */
+function removeOrphans(bundled) {
   const sources = new Set(filesUnder(SRC).map((file) => moduleOf(file, SRC)))
+  const written = new Set(bundled)
   for (const file of compiledFiles()) {
-    if (!sources.has(moduleOf(file, DIST))) rmSync(file)
+    if (!written.has(file) && !sources.has(moduleOf(file, DIST))) rmSync(file)
   }
+}
+
+/** @param {string} name */
+function versionOf(name) {
+  return JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version
 }
 
 /**
