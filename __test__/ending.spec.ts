@@ -22,6 +22,14 @@ describe.each(INTERFACES)('%s', (name) => {
     expect((await client.request()).text).toBe('fine')
   })
 
+  test.each([undefined, null, 'a text'])('a throw of %j is a 500, and the log says what was thrown', async (thrown) => {
+    expectLog(new RegExp(`unhandled error in the application \\(/\\)\n {4}${String(thrown)}$`))
+    const server = await serveHandler(name, () => {
+      throw thrown
+    })
+    expect((await request(server)).status).toBe(500)
+  })
+
   test('a rejection before the head is a 500', async () => {
     expectLog('the secret reason')
     const server = await serveHandler(name, async () => {

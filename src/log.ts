@@ -32,9 +32,11 @@ export function createLogger(level: LogLevel, write: (line: string) => void = wr
   const limit = LOG_LEVELS.indexOf(level)
   const at =
     (name: LogLevel) =>
-    (message: string, error?: unknown): void => {
+    (message: string, ...thrown: [error?: unknown]): void => {
       if (LOG_LEVELS.indexOf(name) > limit) return
-      write(`[${new Date().toISOString()}] [${process.pid}] [${name}] ${escapeControls(message)}${detailOf(error)}\n`)
+      // An application may throw undefined as well; only what was not given has nothing to show.
+      const detail = thrown.length === 0 ? '' : detailOf(thrown[0])
+      write(`[${new Date().toISOString()}] [${process.pid}] [${name}] ${escapeControls(message)}${detail}\n`)
     }
   return { level, critical: at('critical'), error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') }
 }
@@ -45,15 +47,17 @@ function writeToStderr(line: string): void {
 
 /** Stack and causes, indented so that a reader sees where the next record begins. */
 function detailOf(error: unknown): string {
-  if (error === undefined) return ''
-  const lines: string[] = []
-  let current: unknown = error
-  for (let depth = 0; depth < 8 && current !== undefined && current !== null; depth++) {
-    const text = describe(current)
-    lines.push(...(depth === 0 ? text : `caused by: ${text}`).split('\n'))
-    current = current instanceof Error ? current.cause : undefined
+  const lines = describe(error).split('\n')
+  let cause = causeOf(error)
+  for (let depth = 1; depth < 8 && cause !== undefined && cause !== null; depth++) {
+    lines.push(...`caused by: ${describe(cause)}`.split('\n'))
+    cause = causeOf(cause)
   }
   return `\n${lines.map((line) => `    ${escapeControls(line)}`).join('\n')}`
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined
 }
 
 /** An application may throw anything, also things whose `toString` throws. */
