@@ -109,6 +109,32 @@ describe.each(classes)('a %s response', (kind, R) => {
     })
   })
 
+  const refused: [string, () => unknown][] = [
+    [
+      'web stream',
+      () => new ReadableStream({ pull: (to) => to.enqueue(42), cancel: () => Promise.reject(new Error('no end')) }),
+    ],
+    [
+      'iterator',
+      () => ({
+        [Symbol.asyncIterator]: () => ({
+          next: () => Promise.resolve({ done: false, value: 42 }),
+          return: () => Promise.reject(new Error('no end')),
+        }),
+      }),
+    ],
+  ]
+  // The platform looks at the pieces of an iterable itself.
+  test.each(refused.slice(0, kind === 'light' ? 2 : 1))(
+    'of a %s that is refused and then fails to close is a 500, and no unhandled rejection',
+    async (_what, make) => {
+      expectLog('ERR_BODY_TYPE')
+      expectLog('no end')
+      const server = await serveApp(() => new R(make() as never))
+      expect((await ask(server)).status).toBe(500)
+    },
+  )
+
   test('of a web stream is cancelled with the reason', async () => {
     let reason: unknown
     const server = await serveApp(() => new R(KINDS['web stream'](['one'], (why) => (reason = why)) as never))

@@ -152,9 +152,11 @@ async function sendPieces(
     exchange.start(status, head.text, head.count)
     await pumpIterable(exchange, new Resumed(taken, source))
   } catch (error) {
-    // An error of the start leaves the source open; one of the pump finds it closed already.
-    void source?.return()
     failExchange(exchange, error)
+    // An error of the start leaves the source open; one of the pump finds it closed already.
+    source?.return().catch((fault: unknown) => {
+      exchange.host.log.error('a response source failed while it was closed', fault)
+    })
   }
 }
 
