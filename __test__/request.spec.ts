@@ -9,8 +9,9 @@ import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 
 import { atRest, serveApp } from './harness/app.ts'
-import { RawClient, request as ask } from './harness/client.ts'
+import { RawClient, request as ask, turns } from './harness/client.ts'
 import { expectLog } from './harness/logs.ts'
+import { CutError } from './harness/reader.ts'
 
 import type { FetchInfo, ServerRequest } from '../dist/index.js'
 
@@ -284,6 +285,29 @@ describe('extras', () => {
     await client.close()
     await atRest(server)
     await expect(promise).rejects.toMatchObject({ code: 'ERR_CLIENT_DISCONNECTED' })
+  })
+
+  test('info.completed rejects when the answer was cut, also when it is read after that', async () => {
+    expectLog('in the middle')
+    const given: { readonly info: FetchInfo; readonly completed: Promise<void> }[] = []
+    const server = await serveApp(
+      (_request: ServerRequest, info: FetchInfo) => {
+        given.push({ info, completed: info.completed })
+        const pieces = async function* (): AsyncGenerator<string> {
+          yield 'one'
+          await turns(1)
+          yield 'two'
+          await turns(1)
+          throw new Error('in the middle')
+        }
+        return new Response(pieces() as never)
+      },
+      { interface: 'fetch' },
+    )
+    await expect(ask(server)).rejects.toThrow(CutError)
+    const [{ info, completed }] = given as [(typeof given)[0]]
+    await expect(completed).rejects.toMatchObject({ message: 'The response was cut.' })
+    await expect(info.completed).rejects.toMatchObject({ message: 'The response was cut.' })
   })
 
   test('info.completed has rejected when it is read after the client has left, and nobody has to look at it', async () => {

@@ -164,11 +164,16 @@ export class Exchange extends AsyncResource {
     this.#answered()
   }
 
-  /** Cuts the exchange: the client never sees a complete answer. Does nothing once it is over. */
+  /** Cuts the exchange: the client never sees a complete answer. Who waits learns of it, abort listeners do not. Does nothing once it is over. */
   reset(): void {
     if (!this.isOpen) return
     native.reset(this.id)
-    this.#close(Phase.gone)
+    this.phase = Phase.gone
+    this.#forget()
+    this.#settle('body')
+    this.#settle('drain')
+    this.#done?.reject(this.#sendError())
+    this.#onAbort = undefined
   }
 
   /**
@@ -206,10 +211,10 @@ export class Exchange extends AsyncResource {
     return (this.#body ??= createWaiter()).promise
   }
 
-  /** Settles when the answer was handed to the kernel; rejects when the exchange is aborted first. Ask before answering. */
+  /** Settles when the answer was handed to the kernel; rejects when the exchange is aborted or cut first. Ask before answering. */
   whenDone(): Promise<void> {
     if (this.#done !== undefined) return this.#done.promise
-    if (this.#abortError !== undefined) return Promise.reject(this.#abortError)
+    if (this.phase === Phase.gone) return Promise.reject(this.#sendError())
     if (!this.isOpen) return Promise.resolve()
     this.#done = createWaiter()
     return this.#done.promise
@@ -264,16 +269,6 @@ export class Exchange extends AsyncResource {
     if (this.#done === undefined) this.#forget()
     this.#settle('body')
     this.#settle('drain')
-    this.#onAbort = undefined
-  }
-
-  /** Over by our own doing: waiters learn of it, abort listeners do not. */
-  #close(phase: PhaseValue): void {
-    this.phase = phase
-    this.#forget()
-    this.#settle('body')
-    this.#settle('drain')
-    this.#settle('done')
     this.#onAbort = undefined
   }
 
