@@ -43,6 +43,18 @@ describe('application', () => {
     expect((await ask(server)).text).toBe('replaced')
   })
 
+  test('may be a class or a function that has fetch: that is called as its method', async () => {
+    class Site {
+      static greeting = 'hello'
+      static fetch(): Response {
+        return new Response(this.greeting)
+      }
+    }
+    const handler = Object.assign(() => new Response('called'), { fetch: () => new Response('method') })
+    const servers = [await serveApp(Site), await serveApp(handler)]
+    expect(await Promise.all(servers.map(async (server) => (await ask(server)).text))).toEqual(['hello', 'method'])
+  })
+
   test('anything else is ERR_APP', () => {
     for (const app of [undefined, null, 42, {}, { fetch: 'no' }]) {
       expect(() => createFetchAdapter(app as never)).toThrow(expect.objectContaining({ code: 'ERR_APP' }))
@@ -56,6 +68,18 @@ describe('application', () => {
     })) as never)
     expect((await ask(server)).text).toBe('then')
   })
+})
+
+test.each<[string, (resolve: (response: Response) => void, reject: (error: Error) => void) => void, number]>([
+  ['throws', () => raise('no then'), 500],
+  ['throws after it has answered', (resolve) => (resolve(new Response('then')), raise('too late')), 200],
+  ['answers twice', (resolve, reject) => (resolve(new Response('then')), reject(new Error('too late'))), 200],
+])('a thenable that %s is an answer like that of a promise', async (_what, then, status) => {
+  if (status === 500) expectLog('no then')
+  // oxlint-disable-next-line unicorn/no-thenable -- it is one on purpose
+  const server = await serveApp((() => ({ then })) as never)
+  expect((await ask(server)).status).toBe(status)
+  expect((await ask(server)).status).toBe(status)
 })
 
 describe.each(classes)('a %s response', (kind, R) => {
@@ -332,4 +356,8 @@ describe('a response of another maker', () => {
 
 async function* piecesOf(...pieces: string[]): AsyncGenerator<Uint8Array> {
   for (const piece of pieces) yield Buffer.from(piece)
+}
+
+function raise(message: string): never {
+  throw new Error(message)
 }

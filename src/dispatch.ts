@@ -24,7 +24,8 @@ export function createDispatch(adapter: Adapter, host: Host): Dispatch {
       failExchange(exchange, error)
       return
     }
-    result.then(
+    // A thenable of the application's own may throw, or settle twice; a promise stays what it is.
+    Promise.resolve(result).then(
       (value) => {
         try {
           adapter.finished(exchange, value)

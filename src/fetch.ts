@@ -22,7 +22,7 @@ export interface RemoteAddress {
 /** What a handler gets beside the request. Everything is built when it is read. */
 export interface FetchInfo {
   readonly remoteAddr: RemoteAddress
-  /** Fulfilled when the answer was handed to the kernel; rejects if the request is aborted first. */
+  /** Fulfilled when the answer was handed to the kernel; rejects if the request is aborted or its answer is cut first. */
   readonly completed: Promise<void>
   /** Lets `promise` outlive the answer: closing the server waits for it, its failure is logged. */
   readonly waitUntil: (promise: PromiseLike<unknown>) => void
@@ -47,10 +47,12 @@ export function createFetchAdapter(app: FetchApp): Adapter {
 }
 
 function callerOf(app: FetchApp): (exchange: Exchange) => unknown {
-  if (typeof app === 'function') return (exchange) => app(requestOf(exchange), new LazyInfo(exchange))
-  if (typeof app === 'object' && app !== null && typeof app.fetch === 'function') {
-    return (exchange) => app.fetch(requestOf(exchange), new LazyInfo(exchange))
+  const { fetch: method } = (app ?? {}) as Partial<FetchAppObject>
+  // Looked up for each request, and before the application itself: a class may have it as a static method.
+  if (typeof method === 'function') {
+    return (exchange) => (app as FetchAppObject).fetch(requestOf(exchange), new LazyInfo(exchange))
   }
+  if (typeof app === 'function') return (exchange) => app(requestOf(exchange), new LazyInfo(exchange))
   throw new GneissError('ERR_APP', 'A fetch application is a function, or an object with a function `fetch`.')
 }
 
