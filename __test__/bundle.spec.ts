@@ -1,0 +1,86 @@
+/** What ships: few files to load at a start, every module once and in its place, nothing of where it was built. */
+import { readFileSync, readdirSync } from 'node:fs'
+import { join, posix } from 'node:path'
+
+import { describe, expect, test } from 'vitest'
+
+import { GneissError as InternalError } from '../dist/errors.js'
+import { Response } from '../dist/fetch/response.js'
+import { GneissError, Response as PublicResponse } from '../dist/index.js'
+import { ROOT } from './harness/cli.ts'
+import { sourcesIn } from './harness/sources.ts'
+
+const DIST = join(ROOT, 'dist')
+const modules = sourcesIn('src', '.ts').map(({ path }) => path.slice('src/'.length, -'.ts'.length))
+const shipped = new Map(
+  readdirSync(DIST, { recursive: true, encoding: 'utf8' })
+    .filter((path) => /\.(?:js|cjs|ts)$/.test(path))
+    .map((path) => [path, readFileSync(join(DIST, path), 'utf8')]),
+)
+
+describe('the JavaScript that ships', () => {
+  test('a start loads these files and no others', () => {
+    // What the program imports while it starts, one after the other: itself, the globals, the server.
+    const loaded = new Set(['cli.js', 'fetch/globals.js', 'server.js'])
+    for (const file of loaded) for (const imported of importsOf(file)) loaded.add(imported)
+    expect([...loaded].toSorted()).toEqual([
+      'chunks/serve.js',
+      'chunks/start.js',
+      'cli.js',
+      'cli/failure.js',
+      'fetch/globals.js',
+      'native.js',
+      'server.js',
+    ])
+  })
+
+  test.each(['options/help', 'options/print', 'loader/typescript', 'loader/hooks', 'loader/transform'])(
+    '%s waits in a file of its own until it is needed',
+    (module) => {
+      expect(filesWith(module)).toEqual([`${module}.js`])
+    },
+  )
+
+  test('every module is there once', () => {
+    const places = modules.map((module) => [module, filesWith(module)] as const)
+    expect(places.filter(([, files]) => files.length > 1)).toEqual([])
+  })
+
+  test('every module is to be had under its own path, with its types', () => {
+    const missing = modules.flatMap((module) => [`${module}.js`, `${module}.d.ts`].filter((path) => !shipped.has(path)))
+    expect(missing).toEqual([])
+  })
+
+  test('who asks for its own URL is in its own place', () => {
+    const asking = [...shipped].filter(([path, text]) => path.endsWith('.js') && text.includes('import.meta.'))
+    expect(asking.length).toBeGreaterThan(0)
+    for (const [path] of asking) expect(filesWith(path.slice(0, -'.js'.length))).toEqual([path])
+  })
+
+  test('a module and the public door show the same thing, under its own name', () => {
+    expect(GneissError).toBe(InternalError)
+    expect(PublicResponse).toBe(Response)
+    expect([GneissError.name, PublicResponse.name]).toEqual(['GneissError', 'Response'])
+  })
+
+  test('nothing says where it was built', () => {
+    expect([...shipped].filter(([, text]) => text.includes(ROOT.slice(0, -1))).map(([path]) => path)).toEqual([])
+  })
+
+  test('nothing is left of a module that is gone', () => {
+    const known = new Set(['binding.cjs', 'chunks/serve.js', 'chunks/start.js'])
+    for (const module of modules) known.add(`${module}.js`).add(`${module}.d.ts`)
+    expect([...shipped.keys()].filter((path) => !known.has(path))).toEqual([])
+  })
+})
+
+/** Files that hold the code of a module: the bundler heads it with the name of its source. */
+function filesWith(module: string): string[] {
+  return [...shipped].filter(([, text]) => text.split('\n').includes(`// src/${module}.ts`)).map(([path]) => path)
+}
+
+/** What a file imports statically, as paths from `dist`. */
+function importsOf(file: string): string[] {
+  const statements = (shipped.get(file) ?? '').matchAll(/^(?:import|export)\b[^"'\n]*"(\.[^"]+)"/gm)
+  return Array.from(statements, ([, target = '']) => posix.join(posix.dirname(file), target))
+}
