@@ -1,7 +1,9 @@
 /**
- * `npm run docs`: prints the reference pages from the tables that the code itself uses.
+ * `npm run docs`: prints the reference pages from the tables that the code itself uses, and the figures of the
+ * README from the newest stored measurement.
  * With `--check` nothing is written: a page that is not what would be printed fails the run.
  */
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,19 +15,33 @@ import { ROOT } from './command.mjs'
 
 const NOTE = '<!-- Printed by `npm run docs`; edit the table in the source instead. -->'
 
+const FIGURES_START = '<!-- Printed by `npm run docs` from the newest quick result in benchmark/results. -->'
+const FIGURES_END = '<!-- End of what is printed. -->'
+
 const OPTION_COLUMNS =
   '| Key | Flag | Environment | Default | Values | Meaning |\n| --- | --- | --- | --- | --- | --- |'
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
 
-for (const [path, page] of Object.entries({ 'docs/errors.md': errorsPage(), 'docs/options.md': optionsPage() })) {
+const pages = { 'docs/errors.md': errorsPage(), 'docs/options.md': optionsPage(), 'README.md': readme() }
+for (const [path, page] of Object.entries(pages)) {
   const file = join(ROOT, path)
   if (!values.check) {
     writeFileSync(file, page)
   } else if (readFileSync(file, 'utf8') !== page) {
-    process.stderr.write(`${path} is not what its table prints; run \`npm run docs\`\n`)
+    process.stderr.write(`${path} is not what its source prints; run \`npm run docs\`\n`)
     process.exitCode = 1
   }
+}
+
+/** What stands between its two marks is printed, the rest is written by hand. */
+function readme() {
+  const text = readFileSync(join(ROOT, 'README.md'), 'utf8')
+  const start = text.indexOf(FIGURES_START)
+  const end = text.indexOf(FIGURES_END, start)
+  if (start < 0 || end < 0) throw new Error(`README.md has no ${FIGURES_START} ... ${FIGURES_END}`)
+  const figures = execFileSync(process.execPath, ['benchmark/table.mjs', 'readme'], { cwd: ROOT, encoding: 'utf8' })
+  return `${text.slice(0, start)}${FIGURES_START}\n\n${figures}\n${text.slice(end)}`
 }
 
 function errorsPage() {

@@ -41,12 +41,25 @@ export function reportOf(result) {
   return `${parts.join('\n\n')}\n`
 }
 
+/** The quick comparison in a few lines, for the README: CPU per request, and against node:http. */
+export function summaryOf(result) {
+  const head = ['server', ...result.scenarios.flatMap(({ title }) => [title.replace('Hello, ', ''), 'x node:http'])]
+  const rows = Object.entries(result.servers).map(([server, { title }]) => [
+    title,
+    ...result.scenarios.flatMap(({ samples }) => [
+      spread(summarize(samples[server]).cpu, 2),
+      server === 'node-http' ? '1' : spread(ratioOf(samples[server], samples['node-http'], 'cpu'), 2),
+    ]),
+  ])
+  return `CPU µs per request, hello world over 64 kept connections; less is better.\n\n${tableOf([head, ...rows])}\n\n${methodOf(result)}\n`
+}
+
 /** Rows of strings as an aligned Markdown table; the first row is the head. */
 export function tableOf(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)))
   const line = (row) =>
     `| ${row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]) : cell.padStart(widths[at]))).join(' | ')} |`
-  const rule = `|${widths.map((width, at) => (at === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
+  const rule = `| ${widths.map((width, at) => (at === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`
   return [line(rows[0]), rule, ...rows.slice(1).map(line)].join('\n')
 }
 
