@@ -86,7 +86,7 @@ describe('arguments', () => {
   })
 })
 
-describe('options of Gunicorn', () => {
+describe('options of Gunicorn and Granian', () => {
   test.each([
     ['-k gevent', '-k is not an option of gneiss', '--interface'],
     ['--worker-class=gevent', '--worker-class is not an option of gneiss', '--interface'],
@@ -94,6 +94,11 @@ describe('options of Gunicorn', () => {
     ['--max-requests 10', '--max-requests is not an option of gneiss', 'service manager'],
     ['--access-logfile -', '--access-logfile is not an option of gneiss', 'access log'],
     ['--certfile x', '--certfile is not an option of gneiss', 'TLS'],
+    ['--http 2', '--http is not an option of gneiss', 'HTTP/1.1'],
+    ['--no-ws', '--no-ws is not an option of gneiss', 'HTTP/1.1'],
+    ['--runtime-threads=2', '--runtime-threads is not an option of gneiss', 'threaded driver'],
+    ['--static-path-mount public', '--static-path-mount is not an option of gneiss', 'static files'],
+    ['--workers-max-rss 512', '--workers-max-rss is not an option of gneiss', 'service manager'],
     ['-D', '-D is not an option of gneiss', 'service manager'],
     ['--limit-request-field_size 1', 'unknown option --limit-request-field_size', '--limit-request-field-size'],
   ])('%s is refused by name', (line, what, advice) => {

@@ -1,6 +1,6 @@
 /**
- * Settings of Gunicorn that gneiss does not have, and what to use instead: a person who brings a
- * command line along is told so by name, not by the nearest name.
+ * Settings of Gunicorn, and the best known ones of Granian, that gneiss does not have, and what to use
+ * instead: a person who brings a command line along is told so by name, not by the nearest name.
  */
 
 /** What to say about a setting. */
@@ -33,6 +33,8 @@ const MANAGER = 'let the service manager do it (systemd, a container)'
 const STRICT = 'there are no lenient switches; such requests are refused'
 const RESTART = 'workers are not replaced in this version; let the service manager restart the process'
 const METRICS = 'metrics are not available in this version'
+const ONE_PROTOCOL = 'this version speaks HTTP/1.0 and HTTP/1.1, and no other protocol'
+const FILES = 'static files are not served in this version; leave them to the proxy in front'
 
 const REFUSED: Readonly<Record<string, string>> = {
   accessLogfile: ACCESS_LOG,
@@ -58,6 +60,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   forwarderHeaders: PROXY,
   group: MANAGER,
   headerMap: STRICT,
+  http: ONE_PROTOCOL,
   initgroups: MANAGER,
   keyfile: TLS,
   logConfig: LOGGING,
@@ -72,6 +75,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   maxRequests: RESTART,
   maxRequestsJitter: RESTART,
   noSendfile: LATER,
+  noWs: ONE_PROTOCOL,
   nworkersChanged: HOOKS,
   onExit: HOOKS,
   onReload: HOOKS,
@@ -97,11 +101,15 @@ const REFUSED: Readonly<Record<string, string>> = {
   reloadEngine: 'use node --watch around gneiss',
   reloadExtraFile: 'use node --watch-path around gneiss',
   reusePort: LATER,
+  runtimeThreads: 'the threaded driver is not available in this version',
   secureSchemeHeaders: PROXY,
   sendfile: LATER,
   spew: 'use the inspector of Node',
   sslContext: TLS,
   sslVersion: TLS,
+  staticPathExpires: FILES,
+  staticPathMount: FILES,
+  staticPathRoute: FILES,
   statsdHost: METRICS,
   statsdPrefix: METRICS,
   stripHeaderSpaces: STRICT,
@@ -116,6 +124,9 @@ const REFUSED: Readonly<Record<string, string>> = {
   workerClass: 'there is one class of worker; --interface and --runtime-mode choose what it does',
   workerExit: HOOKS,
   workerInt: HOOKS,
+  workersLifetime: RESTART,
+  workersMaxRss: RESTART,
+  ws: ONE_PROTOCOL,
 }
 
 /** Keys of Gunicorn's files that differ from its flags. */
