@@ -16,7 +16,10 @@ export interface CodeEntry {
   readonly meaning: string
 }
 
-/** The table. `docs/errors.md` is printed from it. */
+/**
+ * The table of codes. `docs/errors.md` is printed from it.
+ * @example const { fault } = ERROR_CODES.ERR_CLIENT_DISCONNECTED // 'peer'
+ */
 export const ERROR_CODES = {
   ERR_APP: {
     fault: 'application',
@@ -100,7 +103,18 @@ export const ERROR_CODES = {
 /** A stable error code. */
 export type ErrorCode = keyof typeof ERROR_CODES
 
-/** An error of gneiss: `code` is stable, `fault` says whose it is, `cause` is kept. */
+/**
+ * An error of gneiss: `code` is stable, `fault` says whose it is, `cause` is kept.
+ * @example
+ * ```ts
+ * try {
+ *   await serve(app, { bind: ':80' })
+ * } catch (error) {
+ *   if (error instanceof GneissError && error.code === 'ERR_BIND') process.exit(error.exitCode)
+ *   throw error
+ * }
+ * ```
+ */
 export class GneissError extends Error {
   /** Stable code from the table in `docs/errors.md`. */
   readonly code: ErrorCode
