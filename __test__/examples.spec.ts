@@ -1,10 +1,13 @@
 /** Every example runs from the command line and does what its first lines say. */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
-import { startCli } from './harness/cli.ts'
+import { ROOT, startCli } from './harness/cli.ts'
 import { RawClient, request } from './harness/client.ts'
+import { folderWith } from './harness/folder.ts'
 
 import type { Cli } from './harness/cli.ts'
 
@@ -13,6 +16,22 @@ function start(example: string): Promise<Cli> {
 }
 
 const JSON_TYPE = [['content-type', 'application/json']] as const
+
+test.each([
+  ['fetch', 'ts', '{"hello":"you"}'],
+  ['rsgi', 'mjs', 'hello a test'],
+  ['asgi', 'mjs', 'hello'],
+])('the %s application of the README answers', async (name, extension, text) => {
+  const blocks = readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/```[jt]s\n(export [\s\S]*?)```/g)
+  const applications = Array.from(blocks, ([, block = '']) => block)
+  const source = applications.find((block) =>
+    block.includes({ fetch: 'Request', rsgi: '__rsgi__', asgi: 'send' }[name] ?? ''),
+  )
+  const folder = folderWith({ [`app.${extension}`]: source ?? '' })
+  const { url, ready } = await startCli([join(folder, 'app'), '--bind', '127.0.0.1:0'])
+  expect(ready['interface']).toBe(name)
+  expect((await request(url, { path: '/?name=you', headers: [['user-agent', 'a test']] })).text).toBe(text)
+})
 
 test('asgi.js sends events as they happen', async () => {
   const { url } = await start('asgi.js')
