@@ -4,6 +4,7 @@ import { inspect, isDeepStrictEqual } from 'node:util'
 import { describe, expect, test } from 'vitest'
 
 import { LightHeaders, linkLightHeaders } from '../dist/fetch/headers.js'
+import { collectGarbage } from './harness/garbage.ts'
 
 linkLightHeaders()
 
@@ -115,6 +116,19 @@ describe('reading', () => {
     headers.set('x', '2')
     expect([headers.get('content-type'), headers.get('authorization')]).toEqual(['a', 'b'])
   })
+})
+
+test('names that a client makes up do not keep the heads alive in which they came', () => {
+  const padding = 'p'.repeat(30_000)
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  for (let count = 0; count < 500; count++) {
+    // As the addon makes it: one flat string, of which names are parts.
+    const head = Buffer.from(`\nhost:a\nx-made-up-by-a-client-${count}:v\npadding:${padding}\n`).toString('latin1')
+    expect(Array.from(new LightHeaders(head))).toHaveLength(3)
+  }
+  collectGarbage()
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(5_000_000)
 })
 
 describe('changing', () => {

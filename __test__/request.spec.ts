@@ -3,13 +3,12 @@ import { EventEmitter, once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 
 import { describe, expect, test } from 'vitest'
 
 import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, request as ask, turns } from './harness/client.ts'
+import { collectGarbage } from './harness/garbage.ts'
 import { expectLog } from './harness/logs.ts'
 import { CutError } from './harness/reader.ts'
 
@@ -334,10 +333,4 @@ function errorNameOf(run: () => unknown): string {
   } catch (error) {
     return (error as Error).name
   }
-}
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  collect()
 }

@@ -112,17 +112,19 @@ function learnName(name: string): FieldName {
       `${JSON.stringify(name)} is no header name: it must be a token (RFC 9110 section 5.1).`,
     )
   }
-  const lower = name.toLowerCase()
+  // Cut out of a string of our own: a name cut out of a request's head would keep all of that head alive.
+  const needle = `\n${name.toLowerCase()}:`
+  const lower = needle.slice(1, -1)
   const known: NameWithLine = {
     lower,
-    needle: `\n${lower}:`,
+    needle,
     kind: KINDS.get(lower) ?? FieldKind.plain,
     isSingle: SINGLES.includes(lower),
     value: undefined,
     line: '',
   }
   if (names.size >= NAMES_KEPT) names.clear()
-  names.set(name, known)
+  names.set(name === lower ? lower : name, known)
   return known
 }
 
