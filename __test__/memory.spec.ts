@@ -3,14 +3,19 @@ import { spawn } from 'node:child_process'
 
 import { expect, test } from 'vitest'
 
+import { serveApp } from './harness/app.ts'
 import { ROOT, cleanEnv, startCli, watch } from './harness/cli.ts'
 import { RawClient, formatRequest, request, turns } from './harness/client.ts'
 import { timeLimit } from './harness/scale.ts'
 import { onTeardown } from './harness/teardown.ts'
 
+import type { RsgiApp } from '../dist/index.js'
+
 const MIB = 1024 * 1024
 /** When the collector comes is its own affair and differs between releases of Node; that it comes is what is tested. */
 const MARGIN = 32 * MIB
+/** The size line around a chunk of 64 KiB and the line end behind it. */
+const CHUNK_FRAMING = '10000\r\n\r\n'.length
 
 /** Peak of the resident set in bytes, as the process itself sees it. */
 async function peakOf(url: string): Promise<number> {
@@ -87,6 +92,58 @@ test(
   },
   timeLimit(60_000),
 )
+
+/** What the application and the client of the two tests below move at once, and the most that the engine reads at once. */
+const PIECE = new Uint8Array(64 * 1024)
+
+test('an upload that the application reads slowly waits with the client', async () => {
+  const readAhead = 32 * 1024
+  const held: number[] = []
+  const app = {
+    async fetch(request: Request) {
+      let size = 0
+      for await (const piece of request.body ?? []) {
+        size += piece.length
+        await turns(3)
+        held.push(server.stats().bodyBytes)
+      }
+      return Response.json({ size })
+    },
+  }
+  const server = await serveApp(app, { bodyReadAhead: readAhead, maxBody: 200 * MIB })
+  await upload(server.url, 100 * MIB)
+  // The buffer was full while the application waited, and never more than that and one read.
+  expect(Math.max(...held)).toBeGreaterThanOrEqual(readAhead)
+  expect(Math.max(...held)).toBeLessThanOrEqual(readAhead + PIECE.length)
+})
+
+test('an answer that the client does not read waits in the application', async () => {
+  const streamBuffer = 128 * 1024
+  const held: number[] = []
+  const app: RsgiApp = {
+    async __rsgi__(_scope, protocol) {
+      const transport = protocol.responseStream(200, [])
+      // Until the client goes, which rejects the send that waits.
+      for (;;) {
+        const room = transport.sendBytes(PIECE)
+        held.push(server.stats().responseBytes)
+        await room
+      }
+    },
+  }
+  const server = await serveApp(app, { streamBuffer })
+  const client = await RawClient.connect(server.url)
+  await client.send(formatRequest({ path: '/endless' }))
+  await client.readHead()
+  client.pause()
+  // The kernel takes some megabytes first.
+  for (let seen = -1; seen < held.length; await turns(50)) seen = held.length
+  // The application is let in again when half of the buffer has left.
+  expect(server.stats().responseBytes).toBeGreaterThan(streamBuffer / 2)
+  expect(Math.max(...held)).toBeGreaterThanOrEqual(streamBuffer)
+  expect(Math.max(...held)).toBeLessThanOrEqual(streamBuffer + PIECE.length + CHUNK_FRAMING)
+  client.reset()
+})
 
 const megabytes = 1024
 test(

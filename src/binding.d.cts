@@ -124,6 +124,10 @@ export interface Stats {
   requests: number
   /** Request bodies that are not at their end. */
   bodies: number
+  /** Request bytes held ahead of the application: decoded and not taken, or received and not looked at. */
+  bodyBytes: number
+  /** Response bytes that wait for the peer. */
+  responseBytes: number
   /** Slots in use. */
   slots: number
   /** Bytes lent to the other side; 0, because bytes are copied. */

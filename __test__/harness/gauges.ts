@@ -5,6 +5,8 @@ const EXCHANGE_GAUGES = [
   'connections',
   'requests',
   'bodies',
+  'bodyBytes',
+  'responseBytes',
   'slots',
   'externalBytes',
   'tasks',

@@ -16,6 +16,10 @@ export type Address = Readonly<NativeAddress>
 export interface Stats {
   /** Driver of the connections. */
   readonly mode: 'loop' | 'thread'
+  /** Request bytes held ahead of the application: decoded and not read by it, or received and not looked at. */
+  readonly bodyBytes: number
+  /** Response bytes that wait for their clients. */
+  readonly responseBytes: number
   /** Promises given to `waitUntil` that are still pending. */
   readonly background: number
   readonly [name: string]: number | string

@@ -29,6 +29,25 @@ impl Counter {
     }
 }
 
+/// Bytes of both directions that one or more connections hold: counted by walking them when somebody asks,
+/// so that no request pays for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Request bytes ahead of the application: decoded and not taken, and received and not looked at.
+    pub body: usize,
+    /// Response bytes that wait for the peer.
+    pub response: usize,
+}
+
+impl std::iter::Sum for Held {
+    fn sum<I: Iterator<Item = Self>>(held: I) -> Self {
+        held.fold(Self::default(), |sum, one| Self {
+            body: sum.body.saturating_add(one.body),
+            response: sum.response.saturating_add(one.response),
+        })
+    }
+}
+
 /// Gauges return to zero when a server is idle; totals only grow.
 #[derive(Debug, Default)]
 pub struct Counters {

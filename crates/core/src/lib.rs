@@ -34,7 +34,7 @@ pub mod table;
 
 pub use address::{Bind, Endpoint, Listener};
 pub use config::ServerConfig;
-pub use counters::{Counter, Counters};
+pub use counters::{Counter, Counters, Held};
 pub use exchange::{AbortReason, BodyOutcome, ChunkOutcome, Event, Id, Meta, ServerKey};
 pub use http1::{AnswerFault, Fate, HeadFault, METHODS, Reply, TakenBody, Wish, transcode_utf8};
 pub use lane::Doorbell;

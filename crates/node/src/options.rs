@@ -210,6 +210,10 @@ pub struct Stats {
     pub requests: f64,
     /// Request bodies that are not at their end.
     pub bodies: f64,
+    /// Request bytes held ahead of the application: decoded and not taken, or received and not looked at.
+    pub body_bytes: f64,
+    /// Response bytes that wait for the peer.
+    pub response_bytes: f64,
     /// Slots in use.
     pub slots: f64,
     /// Bytes lent to the other side; 0, because bytes are copied.
@@ -251,7 +255,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Reads a server's counters; what the isolate shares is filled in by the caller.
+    /// Reads a server's counters; what is counted when it is asked for is filled in by the caller.
     pub(crate) fn of(counters: &Counters) -> Self {
         let count = |counter: &gneiss_core::Counter| number(counter.get());
         Self {
@@ -259,6 +263,8 @@ impl Stats {
             connections: count(&counters.connections),
             requests: count(&counters.requests),
             bodies: count(&counters.bodies),
+            body_bytes: 0.0,
+            response_bytes: 0.0,
             slots: 0.0,
             external_bytes: 0.0,
             tasks: 0.0,

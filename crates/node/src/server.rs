@@ -159,6 +159,9 @@ pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
     let read = |driver: &mut Driver| {
         let counters = driver.table.counters(key(server))?;
         let mut found = Stats::of(&counters);
+        let held = driver.table.held_by(key(server));
+        found.body_bytes = number(held.body as u64);
+        found.response_bytes = number(held.response as u64);
         found.slots = number(driver.table.slots_of(key(server)) as u64);
         found.timers = number(driver.table.timers_of(key(server)) as u64);
         found.queued_messages = number(driver.table.lane().len() as u64);

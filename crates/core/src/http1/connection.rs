@@ -10,7 +10,7 @@ use super::encode::encode_refusal;
 use super::head::HeadScan;
 use super::request::Open;
 use crate::config::{PIPELINE_AHEAD, ServerConfig};
-use crate::counters::Counters;
+use crate::counters::{Counters, Held};
 use crate::exchange::{AbortReason, Event, Exchanges, Id, ServerKey};
 
 /// What surrounds a step of a connection: where exchanges live, and what time it is.
@@ -284,6 +284,17 @@ impl Connection {
     #[must_use]
     pub(super) fn pending(&self) -> usize {
         self.out.len().saturating_sub(self.sent)
+    }
+
+    /// Bytes it holds for the application and for the peer.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let decoded = self.open.as_ref().map_or(0, |open| open.body.len());
+        let waiting = self.input.len().saturating_sub(self.input_at);
+        Held {
+            body: decoded.saturating_add(waiting),
+            response: self.pending(),
+        }
     }
 
     /// Whether the kept-alive connection goes on to another request.

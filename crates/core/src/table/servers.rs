@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Entry, Table};
 use crate::config::ServerConfig;
-use crate::counters::Counters;
+use crate::counters::{Counters, Held};
 use crate::exchange::{AbortReason, Event, ServerKey};
 use crate::shutdown::Shutdown;
 
@@ -135,6 +135,16 @@ impl Table {
         keys.into_iter()
             .filter(|&key| self.wheel.is_armed(key))
             .count()
+    }
+
+    /// Bytes that a server's connections hold.
+    #[must_use]
+    pub fn held_by(&self, server: ServerKey) -> Held {
+        let keys = self.keys_of(server);
+        keys.into_iter()
+            .filter_map(|key| self.connection(key))
+            .map(crate::http1::Connection::held)
+            .sum()
     }
 
     /// Whether a server that is being closed has no connection left.

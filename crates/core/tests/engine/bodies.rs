@@ -59,11 +59,14 @@ fn a_body_is_held_back_beyond_the_read_ahead() {
     );
     let request = bench.request();
     assert_eq!(bench.wish(key).read, 0);
+    assert_eq!(bench.held().body, 25);
     assert_eq!(bench.body(request.id), b"1234567890");
+    assert_eq!(bench.held().body, 15);
     bench.advance(key);
     assert_eq!(bench.body(request.id), b"abcdefghij");
     bench.advance(key);
     assert_eq!(bench.body(request.id), b"12345");
+    assert_eq!(bench.held().body, 0);
     assert!(matches!(
         bench.table.take_body(request.id),
         TakenBody::None(BodyOutcome::End)

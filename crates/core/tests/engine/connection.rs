@@ -175,7 +175,8 @@ fn a_peer_that_reads_slowly_does_not_grow_the_buffer() {
     let mut most = 0;
     for _ in 0..200 {
         while bench.chunk(request.id, &piece) == ChunkOutcome::Room {}
-        most = most.max(bench.table.output(key).len());
+        assert_eq!(bench.held().response, bench.table.output(key).len());
+        most = most.max(bench.held().response);
         while bench.no_event() {
             bench.table.wrote(key, 10_000);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gneiss_core::table::Table;
 use gneiss_core::{
-    AbortReason, ChunkOutcome, Counters, Doorbell, Event, Id, Reply, ServerConfig, ServerKey,
+    AbortReason, ChunkOutcome, Counters, Doorbell, Event, Held, Id, Reply, ServerConfig, ServerKey,
     TakenBody, Wish,
 };
 
@@ -173,6 +173,10 @@ impl Workbench {
         self.table.wish(key).unwrap()
     }
 
+    pub(crate) fn held(&self) -> Held {
+        self.table.held_by(self.server)
+    }
+
     /// Closes the connection; nothing of it is left.
     pub(crate) fn close_and_check(&mut self, key: u32) {
         self.table.remove(key);
@@ -185,6 +189,7 @@ impl Workbench {
             &self.counters.panics_total,
         ];
         assert_eq!(gauges.map(gneiss_core::Counter::get), [0; 4]);
+        assert_eq!(self.held(), Held::default());
         assert_eq!((self.table.open_exchanges(), self.table.timers()), (0, 0));
     }
 }
