@@ -21,7 +21,7 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['background', 'banner', 'errors', 'log', 'protocol', 'suggest'],
+  ['background', 'banner', 'errors', 'log', 'protocol', 'suggest', 'waiter'],
   ['detect', 'header-text', 'lifespan', 'native', 'options', 'streaming'],
   ['define', 'exchange', 'loader', 'scope'],
   ['config', 'dispatch'],

@@ -9,9 +9,11 @@ import { isUint8Array } from 'node:util/types'
 
 import { GneissError, typeErrorOf } from './errors.ts'
 import { AbortReason, BodyResult, ChunkResult, EventKind, Flag, Meta, native } from './native.ts'
+import { createWaiter } from './waiter.ts'
 
 import type { ErrorCode } from './errors.ts'
 import type { Host } from './protocol.ts'
+import type { Waiter } from './waiter.ts'
 
 /** Where an exchange stands. */
 export const Phase = {
@@ -45,13 +47,6 @@ const ABORT_CODES: Record<number, readonly [ErrorCode, string]> = {
   [AbortReason.writeStalled]: ['ERR_CLIENT_DISCONNECTED', 'The client has stopped reading.'],
   [AbortReason.serverClosed]: ['ERR_SERVER_CLOSED', 'The server was closed.'],
   [AbortReason.internal]: ['ERR_NATIVE', 'The exchange was ended by an internal fault.'],
-}
-
-/** A promise with its two ends. */
-interface Waiter {
-  readonly promise: Promise<void>
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
 }
 
 /** Who wants to know of an abort, and the async context it said so in. */
@@ -376,17 +371,3 @@ function latin1Of(data: unknown, code: ErrorCode, what: string): string {
   if (isUint8Array(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1')
   throw typeErrorOf(code, `A header ${what} must be a string or bytes, not ${data === null ? 'null' : typeof data}.`)
 }
-
-function createWaiter(): Waiter {
-  let resolve!: () => void
-  let reject!: (error: Error) => void
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  // A rejection that nobody awaits must not end the process: the abort was reported elsewhere.
-  promise.catch(ignore)
-  return { promise, resolve, reject }
-}
-
-function ignore(): void {}

@@ -3,6 +3,7 @@
  * `__rsgi_del__` of RSGI, nothing for the others.
  */
 import { GneissError } from './errors.ts'
+import { createWaiter } from './waiter.ts'
 
 import type { AsgiApp, LifespanScope, ReceiveMessage, SendMessage } from './asgi/types.ts'
 import type { Logger } from './log.ts'
@@ -77,9 +78,9 @@ class AsgiLifespan implements Lifespan {
   readonly #mode: LifespanMode
   readonly #log: Logger
   readonly #state: Record<string, unknown>
-  readonly #started = createOutcome()
-  readonly #ended = createOutcome()
-  readonly #shutdownAsked = createOutcome()
+  readonly #started = createWaiter()
+  readonly #ended = createWaiter()
+  readonly #shutdownAsked = createWaiter()
   #step: (typeof Step)[keyof typeof Step] = Step.starting
   #received = 0
   #ending: Promise<void> | undefined = undefined
@@ -194,25 +195,6 @@ class AsgiLifespan implements Lifespan {
     this.#log.info(`lifespan is not supported by the application: ${reason}`)
     this.#started.resolve()
   }
-}
-
-/** A promise with its two ends. */
-interface Outcome {
-  readonly promise: Promise<void>
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
-}
-
-function createOutcome(): Outcome {
-  let resolve!: () => void
-  let reject!: (error: Error) => void
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  // The application may fail before anybody asks.
-  promise.catch(ignore)
-  return { promise, resolve, reject }
 }
 
 function startupFailed(reason: string, cause?: unknown): GneissError {
