@@ -197,6 +197,12 @@ describe('an object', () => {
     })
   })
 
+  test.each([null, 8080, 'localhost', [':8080']])('%j in its place is refused', (options) => {
+    expect(refusal(() => resolveServeOptions(options as never))).toBe(
+      "options must be an object such as { bind: '127.0.0.1:8000' }",
+    )
+  })
+
   test('one key in two spellings is refused', () => {
     expect(refusal(() => layerOfObject({ keepAlive: 1, keep_alive: 2 }, FILE))).toBe(
       'option keepAlive in gneiss.config.js is given in two spellings; keep one',

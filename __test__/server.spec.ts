@@ -128,6 +128,7 @@ describe('serve', () => {
     ['an unknown option', { keepAliv: 5 } as never, 'ERR_OPTION'],
     ['a value out of range', { keepAlive: -1 }, 'ERR_OPTION'],
     ['an address that is none', { bind: 'http://a/' }, 'ERR_OPTION'],
+    ['a list without an address', { bind: [] }, 'ERR_OPTION'],
     ['the driver that is not there yet', { runtimeMode: 'thread' }, 'ERR_OPTION'],
     ['the interface that is not there yet', { interface: 'node' }, 'ERR_APP_INTERFACE'],
     ['a folder that is not there', { bind: 'unix:/nonexistent/gneiss.sock' }, 'ERR_BIND'],

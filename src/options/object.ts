@@ -9,9 +9,12 @@ import type { Layer, Origin, Setting } from './resolve.ts'
 
 /**
  * A layer of an object's keys; the snake_case spelling of a key is the same key, undefined is unset.
- * @throws `ERR_OPTION` for an unknown key, with the nearest name.
+ * @throws `ERR_OPTION` for an unknown key, with the nearest name, and for what is no such object.
  */
 export function layerOfObject(options: object, origin: Origin): Layer {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new GneissError('ERR_OPTION', "options must be an object such as { bind: '127.0.0.1:8000' }")
+  }
   const settings = new Map<OptionKey, Setting>()
   const warnings: string[] = []
   const where = origin.kind === 'file' ? ` in ${origin.name}` : ''

@@ -22,6 +22,7 @@ export interface RawValue {
 export function readValue(entry: OptionEntry, raw: RawValue): FinishedValue {
   if (entry.repeatable !== true) return readScalar(entry, raw)
   const items = Array.isArray(raw.value) ? (raw.value as unknown[]) : [raw.value]
+  if (items.length === 0 && entry.type === 'address') throw new Error('must name an address at least')
   return items.map((value) => readScalar(entry, { value, isText: raw.isText }) as string)
 }
 
