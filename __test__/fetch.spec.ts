@@ -1,5 +1,6 @@
 /** The fetch interface: shapes of applications, and what becomes of what they return. */
 import { createServer } from 'node:http'
+import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 
 import { describe, expect, test } from 'vitest'
@@ -351,6 +352,17 @@ describe('a response of another maker', () => {
     })) as never)
     const response = await ask(server)
     expect([response.status, response.text, response.header('x-a')]).toEqual([202, 'onetwo', '1'])
+  })
+
+  test('of another realm is taken, and its promise too', async () => {
+    const server = await serveApp(
+      () =>
+        runInNewContext(
+          'Promise.resolve({ status: 202, headers: [["x-a", "1"]], body: new Uint8Array([104, 105]) })',
+        ) as Promise<Response>,
+    )
+    const response = await ask(server)
+    expect([response.status, response.text, response.header('x-a')]).toEqual([202, 'hi', '1'])
   })
 })
 

@@ -54,7 +54,7 @@ export function bodyOf(init: unknown): TypedBody {
 
 /** Whether the bytes are all here. */
 export function isHeld(source: BodySource): source is HeldBody {
-  return typeof source === 'string' || source instanceof Uint8Array
+  return typeof source === 'string' || types.isUint8Array(source)
 }
 
 /** The body as text, decoded as the standard says: a byte order mark is no part of it. */
