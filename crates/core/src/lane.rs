@@ -71,6 +71,27 @@ impl Lane {
             if self.arena.capacity() > ARENA_KEPT {
                 self.arena.shrink_to(ARENA_KEPT);
             }
+        } else if self.next >= DRAINED_KEPT {
+            self.close_up();
+        }
+    }
+
+    /// Moves what waits to the front: under a load that never lets it be empty, the lane would grow for ever.
+    #[cold]
+    fn close_up(&mut self) {
+        self.events.drain(..self.next);
+        self.next = 0;
+        // Text lies in the order of the events.
+        let first = self.events.iter().find_map(|event| match event {
+            Event::Request { offset, .. } => Some(*offset),
+            _ => None,
+        });
+        let unused = first.unwrap_or(self.arena.len()).min(self.arena.len());
+        self.arena.drain(..unused);
+        for event in &mut self.events {
+            if let Event::Request { offset, .. } = event {
+                *offset = offset.saturating_sub(unused);
+            }
         }
     }
 
@@ -98,6 +119,8 @@ impl std::fmt::Debug for Lane {
 
 /// One burst of large heads must not be paid for with memory for ever.
 const ARENA_KEPT: usize = 256 * 1024;
+/// So many drained events may lie in front of what waits.
+const DRAINED_KEPT: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -132,5 +155,38 @@ mod tests {
         lane.recycle();
         lane.push(event);
         assert_eq!(rings.get(), 2);
+    }
+
+    #[test]
+    fn a_lane_that_is_never_empty_keeps_no_more_than_what_waits() {
+        let mut lane = Lane::new(Box::new(Count(Rc::default())));
+        let push = |lane: &mut Lane, number: usize| {
+            let target = format!("/{number:>200}");
+            let offset = lane.arena().len();
+            lane.arena().extend_from_slice(target.as_bytes());
+            lane.push(Event::Request {
+                id: Id::new(0, 0, 0),
+                server: crate::exchange::ServerKey(0),
+                meta: crate::exchange::Meta(0),
+                offset,
+                target_len: target.len(),
+                head_len: 0,
+            });
+        };
+        push(&mut lane, 0);
+        for number in 0..100_000 {
+            push(&mut lane, number + 1);
+            let Some(Event::Request {
+                offset, target_len, ..
+            }) = lane.pop()
+            else {
+                panic!("a request was pushed")
+            };
+            let text = String::from_utf8_lossy(lane.text(offset, target_len));
+            assert_eq!(text, format!("/{number:>200}"));
+            lane.recycle();
+        }
+        assert!(lane.arena.capacity() < 2 * ARENA_KEPT);
+        assert!(lane.events.capacity() < 10_000);
     }
 }
