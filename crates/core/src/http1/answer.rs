@@ -232,7 +232,8 @@ impl Connection {
             open.wants_done = true;
             open.answer = Answer::Complete;
             open.answer_by = u64::MAX;
-            return;
+            // Where nothing waits, no write follows that could tell.
+            return self.after_writing(turn);
         }
         self.close_exchange(turn);
     }

@@ -224,3 +224,26 @@ fn trailers_end_a_chunked_answer_and_are_dropped_from_any_other() {
         bench.close_and_check(key);
     }
 }
+
+#[test]
+fn done_is_reported_although_the_end_of_the_answer_had_nothing_to_write() {
+    for (method, fields, body) in [
+        ("HEAD", "", &b""[..]),
+        ("GET", "content-length:5\n", b"hello"),
+    ] {
+        let mut bench = Workbench::new(ServerConfig::default());
+        let key = bench.connect();
+        bench.receive(
+            key,
+            format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
+        );
+        let request = bench.request();
+        bench.start(request.id, fields);
+        bench.chunk(request.id, body);
+        bench.sent(key);
+        assert!(bench.table.end(request.id, true));
+        assert_eq!(bench.done_event(), request.id, "{method}");
+        assert!(!bench.table.is_open(request.id), "{method}");
+        bench.close_and_check(key);
+    }
+}
