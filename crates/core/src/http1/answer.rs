@@ -106,7 +106,8 @@ impl Connection {
         }
         let is_full = self.pending() >= stream_buffer;
         if let Some(open) = &mut self.open {
-            open.wants_drain = is_full;
+            // Who was told to wait before is still waiting, although there is room by now.
+            open.wants_drain |= is_full;
         }
         Ok(if is_full {
             ChunkOutcome::Full

@@ -247,3 +247,24 @@ fn done_is_reported_although_the_end_of_the_answer_had_nothing_to_write() {
         bench.close_and_check(key);
     }
 }
+
+#[test]
+fn an_application_that_was_told_to_wait_hears_of_room_although_it_sent_more() {
+    let mut bench = Workbench::new(ServerConfig {
+        stream_buffer: 1_000,
+        ..ServerConfig::default()
+    });
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.start(request.id, "");
+    assert_eq!(bench.chunk(request.id, &[b'x'; 1_500]), ChunkOutcome::Full);
+    let waiting = bench.table.output(key).len();
+    bench.table.wrote(key, waiting - 700);
+    assert!(bench.no_event());
+    assert_eq!(bench.chunk(request.id, b"more"), ChunkOutcome::Room);
+    bench.sent(key);
+    assert_eq!(bench.drain_event(), request.id);
+    bench.table.reset(request.id);
+    bench.close_and_check(key);
+}
