@@ -14,6 +14,14 @@ import type { RsgiApp } from '../dist/index.js'
 const MIB = 1024 * 1024
 /** When the collector comes is its own affair and differs between releases of Node; that it comes is what is tested. */
 const MARGIN = 32 * MIB
+/**
+ * A young generation of one size from the start, as that of a busy process is. The memory of pieces waits until
+ * the collector comes for the objects around them, and a start that allocates more makes it come later: without
+ * this the two servers would be compared by what they load.
+ */
+const SAME_COLLECTOR = ['--min-semi-space-size=16', '--max-semi-space-size=16']
+/** Runs of one and the same server lie as far apart as this, measured on Node 20, 24 and 26. */
+const NOISE = 7 * MIB
 /** The size line around a chunk of 64 KiB and the line end behind it. */
 const CHUNK_FRAMING = '10000\r\n\r\n'.length
 
@@ -66,7 +74,7 @@ async function slowDownload(url: string, size: number): Promise<void> {
 /** The platform's own server with the same routes: its growth is the measure. */
 async function startNode(): Promise<string> {
   const running = watch(
-    spawn(process.execPath, [`${ROOT}__test__/fixtures/sizes-node.js`], {
+    spawn(process.execPath, [...SAME_COLLECTOR, `${ROOT}__test__/fixtures/sizes-node.js`], {
       env: cleanEnv(),
       stdio: ['ignore', 'pipe', 'pipe'],
     }),
@@ -76,18 +84,19 @@ async function startNode(): Promise<string> {
   return String(url)
 }
 
-async function startOurs(): Promise<string> {
-  const { url } = await startCli(['__test__/fixtures/sizes.js', '--bind', '127.0.0.1:0', '--max-body', '2048m'])
+async function startOurs(nodeArgs: readonly string[] = []): Promise<string> {
+  const args = ['__test__/fixtures/sizes.js', '--bind', '127.0.0.1:0', '--max-body', '2048m']
+  const { url } = await startCli(args, { nodeArgs })
   return url
 }
 
 test(
-  'an upload of 100 MiB costs about the memory that it costs on node:http, and the next one nothing',
+  'an upload of 100 MiB costs no more memory than it costs on node:http, and the next one nothing',
   async () => {
     const size = 100 * MIB
-    const [ours, node] = [await startOurs(), await startNode()]
+    const [ours, node] = [await startOurs(SAME_COLLECTOR), await startNode()]
     const [grown, nodeGrown] = [await growthOf(ours, upload, size), await growthOf(node, upload, size)]
-    expect(grown).toBeLessThanOrEqual(nodeGrown + MARGIN)
+    expect(grown).toBeLessThanOrEqual(nodeGrown + NOISE)
     expect(await growthOf(ours, upload, size)).toBeLessThan(MARGIN)
   },
   timeLimit(60_000),
