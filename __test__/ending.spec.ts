@@ -145,6 +145,7 @@ describe.each(INTERFACES)('%s', (name) => {
   })
 
   test('fewer bytes than content-length promised cut the connection', async () => {
+    expectLog('ERR_BODY_LENGTH')
     const server = await serveHandler(name, async ({ stream }) => {
       const sink = await stream(200, [['content-length', '5']])
       await sink.write('123')

@@ -135,16 +135,14 @@ export class Exchange extends AsyncResource {
     }
   }
 
-  /** Ends a streamed answer, with a last piece if given. */
+  /**
+   * Ends a streamed answer, with a last piece if given.
+   * @throws `ERR_BODY_LENGTH` for a body that is longer than its content-length, or shorter: then the connection was cut.
+   */
   end(data?: string | Uint8Array): void {
     if (this.phase !== Phase.started) throw this.#sendError()
     const flags = this.#done === undefined ? 0 : Flag.done
-    const sent =
-      data === undefined
-        ? native.end(this.id, flags)
-        : native.chunk(this.id, data, flags | Flag.last) !== ChunkResult.gone
-    if (!sent) throw this.#stale()
-    this.#answered()
+    this.#ended(data === undefined ? native.end(this.id, flags) : native.chunk(this.id, data, flags | Flag.last))
   }
 
   /**
@@ -155,20 +153,14 @@ export class Exchange extends AsyncResource {
   endWithTrailers(trailers: string, count: number): void {
     if (this.phase !== Phase.started) throw this.#sendError()
     const flags = this.#done === undefined ? 0 : Flag.done
-    if (!native.end(this.id, flags, trailers, count)) throw this.#stale()
-    this.#answered()
+    this.#ended(native.end(this.id, flags, trailers, count))
   }
 
   /** Cuts the exchange: the client never sees a complete answer. Who waits learns of it, abort listeners do not. Does nothing once it is over. */
   reset(): void {
     if (!this.isOpen) return
     native.reset(this.id)
-    this.phase = Phase.gone
-    this.#forget()
-    this.#settle('body')
-    this.#settle('drain')
-    this.#done?.reject(this.#sendError())
-    this.#onAbort = undefined
+    this.#cut(new GneissError('ERR_CLIENT_DISCONNECTED', 'The response was cut.'))
   }
 
   /**
@@ -257,6 +249,26 @@ export class Exchange extends AsyncResource {
       default:
         break
     }
+  }
+
+  #ended(result: number): void {
+    if (result === ChunkResult.gone) throw this.#stale()
+    if (result === ChunkResult.short) {
+      const error = typeErrorOf('ERR_BODY_LENGTH', 'The body ended before its content-length; the connection was cut.')
+      this.#cut(error)
+      throw error
+    }
+    this.#answered()
+  }
+
+  /** Over by our own doing: who waits learns of it, abort listeners do not. */
+  #cut(reason: Error): void {
+    this.phase = Phase.gone
+    this.#forget()
+    this.#settle('body')
+    this.#settle('drain')
+    this.#done?.reject(reason)
+    this.#onAbort = undefined
   }
 
   #answered(): void {

@@ -76,7 +76,7 @@ export const Flag = {
   last: 2,
 } as const
 
-/** Results of `chunk`. */
+/** Results of `chunk` and `end`. */
 export const ChunkResult = {
   /** There is room for more. */
   room: 0,
@@ -84,6 +84,8 @@ export const ChunkResult = {
   full: 1,
   /** The exchange is over; nothing was sent. */
   gone: 2,
+  /** The body ended before its content-length: the connection was cut, and the exchange is over. */
+  short: 3,
 } as const
 
 /** Numeric results of `takeBody`; anything else is the bytes. */
@@ -206,11 +208,11 @@ export interface Native {
   /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`. Throws `ERR_BODY_LENGTH` past content-length. */
   chunk(id: number, data: string | Uint8Array, flags: number): number
   /**
-   * Ends a streamed answer. Fewer bytes than content-length cut the connection. False for a stale id.
+   * Ends a streamed answer: a `ChunkResult`. Fewer bytes than content-length cut the connection.
    * `trailers` are `count` fields in the form of `respond`, checked as there; they leave behind the last
    * chunk, and an answer that is not chunked has no place for them.
    */
-  end(id: number, flags: number, trailers?: string, count?: number): boolean
+  end(id: number, flags: number, trailers?: string, count?: number): number
   /** Cuts the exchange: the client never sees a complete answer. False for a stale id. No abort event follows. */
   reset(id: number): boolean
   /** Body bytes that are here (all of them), or a `BodyResult`. The first call lets a waiting peer continue (100). */

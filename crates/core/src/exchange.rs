@@ -158,7 +158,7 @@ pub enum Event {
     },
 }
 
-/// What `chunk` answers.
+/// What `chunk` and `end` answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ChunkOutcome {
@@ -168,6 +168,8 @@ pub enum ChunkOutcome {
     Full = 1,
     /// The exchange is over.
     Gone = 2,
+    /// The body ended before its content-length: the connection is cut, and so is the exchange.
+    Short = 3,
 }
 
 /// What `take_body` answers when it has no bytes.

@@ -1,6 +1,6 @@
 //! The raw hot calls: numbers, strings and bytes in, one engine call, a number or boolean out.
 
-use gneiss_core::{AnswerFault, HeadFault, Id, Reply, TakenBody, transcode_utf8};
+use gneiss_core::{AnswerFault, ChunkOutcome, HeadFault, Id, Reply, TakenBody, transcode_utf8};
 
 use crate::driver::Driver;
 use crate::env::EnvState;
@@ -109,7 +109,7 @@ impl HotCall for Chunk {
             };
             state
                 .with_driver(send)
-                .unwrap_or(Ok(gneiss_core::ChunkOutcome::Gone))
+                .unwrap_or(Ok(ChunkOutcome::Gone))
         });
         match outcome {
             Some(Ok(outcome)) => Some(scope.uint32(outcome as u32)),
@@ -133,8 +133,8 @@ impl HotCall for End {
         let (id, flags) = (Id::from_f64(scope.read_f64(id)), integer(scope, flags));
         let wants_done = flags & DONE != 0;
         if scope.is_nothing(trailers) {
-            let is_open = state.with_driver(|driver| driver.table().end(id, wants_done));
-            return Some(scope.boolean(is_open.unwrap_or(false)));
+            let outcome = state.with_driver(|driver| driver.table().end(id, wants_done));
+            return Some(scope.uint32(outcome.unwrap_or(ChunkOutcome::Gone) as u32));
         }
         let text = &mut state.scratch.borrow_mut().fields;
         let outcome = match read_reply(scope, 0, trailers, count, text) {
@@ -148,8 +148,8 @@ impl HotCall for End {
             Err(fault) => Err(AnswerFault::Head(fault)),
         };
         match outcome {
-            Ok(()) => Some(scope.boolean(true)),
-            Err(AnswerFault::Gone) => Some(scope.boolean(false)),
+            Ok(outcome) => Some(scope.uint32(outcome as u32)),
+            Err(AnswerFault::Gone) => Some(scope.uint32(ChunkOutcome::Gone as u32)),
             Err(fault) => refuse(scope, fault),
         }
     }

@@ -101,8 +101,7 @@ impl Connection {
             AnswerFraming::UntilClose => self.out.extend_from_slice(data),
         }
         if is_last {
-            self.end(turn, wants_done);
-            return Ok(ChunkOutcome::Room);
+            return Ok(self.end(turn, wants_done));
         }
         let is_full = self.pending() >= stream_buffer;
         if let Some(open) = &mut self.open {
@@ -116,23 +115,30 @@ impl Connection {
         })
     }
 
-    /// The end of a streamed answer; false when the exchange is over. A body that is too short cuts the connection.
-    pub fn end<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, wants_done: bool) -> bool {
+    /// The end of a streamed answer. A body that is too short cuts the connection.
+    pub fn end<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        wants_done: bool,
+    ) -> ChunkOutcome {
         self.begin_writing(turn);
         let Some(open) = &mut self.open else {
-            return false;
+            return ChunkOutcome::Gone;
         };
         let Answer::Streaming(framing) = open.answer else {
-            return false;
+            return ChunkOutcome::Gone;
         };
         match framing {
             AnswerFraming::Chunked => encode_last_chunk(&mut self.out),
             AnswerFraming::Length(0) | AnswerFraming::NoBody => {}
-            AnswerFraming::Length(_) => return self.reset(turn),
+            AnswerFraming::Length(_) => {
+                self.reset(turn);
+                return ChunkOutcome::Short;
+            }
             AnswerFraming::UntilClose => open.keep_alive = false,
         }
         self.finish(turn, wants_done);
-        true
+        ChunkOutcome::Room
     }
 
     /// The end of a streamed answer with trailer fields, `name:value\n` repeated. An answer that is not
@@ -146,7 +152,7 @@ impl Connection {
         trailers: &[u8],
         count: usize,
         wants_done: bool,
-    ) -> Result<(), AnswerFault> {
+    ) -> Result<ChunkOutcome, AnswerFault> {
         self.begin_writing(turn);
         let Some(Answer::Streaming(framing)) = self.open.as_ref().map(|open| open.answer) else {
             return Err(AnswerFault::Gone);
@@ -155,11 +161,11 @@ impl Connection {
         encode_trailers(&mut self.out, trailers, count).map_err(AnswerFault::Head)?;
         if framing == AnswerFraming::Chunked {
             self.finish(turn, wants_done);
+            Ok(ChunkOutcome::Room)
         } else {
             self.out.truncate(start);
-            self.end(turn, wants_done);
+            Ok(self.end(turn, wants_done))
         }
-        Ok(())
     }
 
     /// Cuts the answer so that it never looks complete; false when the exchange is over.

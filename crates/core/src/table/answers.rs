@@ -48,10 +48,10 @@ impl Table {
         .unwrap_or(Ok(ChunkOutcome::Gone))
     }
 
-    /// The end of a streamed answer; false for a stale id.
-    pub fn end(&mut self, id: Id, wants_done: bool) -> bool {
+    /// The end of a streamed answer.
+    pub fn end(&mut self, id: Id, wants_done: bool) -> ChunkOutcome {
         self.answer(id, |connection, turn| connection.end(turn, wants_done))
-            .unwrap_or(false)
+            .unwrap_or(ChunkOutcome::Gone)
     }
 
     /// The end of a streamed answer with trailer fields.
@@ -64,7 +64,7 @@ impl Table {
         trailers: &[u8],
         count: usize,
         wants_done: bool,
-    ) -> Result<(), AnswerFault> {
+    ) -> Result<ChunkOutcome, AnswerFault> {
         self.answer(id, |connection, turn| {
             connection.end_with_trailers(turn, trailers, count, wants_done)
         })

@@ -45,7 +45,7 @@ fn a_stale_id_is_a_no_op() {
     bench.receive(key, GET);
     let request = bench.request();
     bench.respond(request.id, "ok");
-    assert!(!bench.table.end(request.id, false));
+    assert_eq!(bench.table.end(request.id, false), ChunkOutcome::Gone);
     assert!(!bench.table.reset(request.id));
     assert!(!bench.table.extend(request.id, 5));
     assert!(matches!(
@@ -111,7 +111,7 @@ fn a_stream_is_chunked_and_tells_the_application_to_wait() {
     assert!(sent.contains("transfer-encoding: chunked\r\n") && sent.ends_with("5\r\nhello\r\n"));
     assert_eq!(bench.drain_event(), request.id);
     assert_eq!(bench.chunk(request.id, b""), ChunkOutcome::Room);
-    assert!(bench.table.end(request.id, false));
+    assert_eq!(bench.table.end(request.id, false), ChunkOutcome::Room);
     assert_eq!(bench.sent(key), "0\r\n\r\n");
     bench.close_and_check(key);
 }
@@ -125,7 +125,7 @@ fn too_many_bytes_are_refused_and_too_few_cut_the_connection() {
     bench.start(request.id, "content-length:5\n");
     assert_eq!(bench.chunk(request.id, b"1234"), ChunkOutcome::Room);
     assert!(bench.table.chunk(request.id, b"56", false, false).is_err());
-    assert!(bench.table.end(request.id, false));
+    assert_eq!(bench.table.end(request.id, false), ChunkOutcome::Short);
     assert!(bench.sent(key).ends_with("1234"));
     assert_eq!(bench.wish(key).fate, Fate::Close);
     bench.close_and_check(key);
@@ -241,7 +241,7 @@ fn done_is_reported_although_the_end_of_the_answer_had_nothing_to_write() {
         bench.start(request.id, fields);
         bench.chunk(request.id, body);
         bench.sent(key);
-        assert!(bench.table.end(request.id, true));
+        assert_eq!(bench.table.end(request.id, true), ChunkOutcome::Room);
         assert_eq!(bench.done_event(), request.id, "{method}");
         assert!(!bench.table.is_open(request.id), "{method}");
         bench.close_and_check(key);
