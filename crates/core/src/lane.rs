@@ -1,6 +1,6 @@
 //! One isolate's queue of events, and what wakes the side that drains it.
 
-use crate::exchange::Event;
+use crate::exchange::{Event, Id};
 
 /// Wakes the draining side of a lane.
 ///
@@ -95,6 +95,13 @@ impl Lane {
         }
     }
 
+    /// Whether a request waits.
+    #[must_use]
+    pub fn has_request(&self, request: Id) -> bool {
+        let mut waiting = self.events.iter().skip(self.next);
+        waiting.any(|event| matches!(event, Event::Request { id, .. } if *id == request))
+    }
+
     /// Events that wait.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -128,7 +135,6 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::exchange::Id;
 
     struct Count(Rc<Cell<u32>>);
 

@@ -263,6 +263,13 @@ impl Table {
         &mut self.rooms.lane
     }
 
+    /// Whether a connection's request still waits in the lane.
+    #[must_use]
+    pub fn is_undelivered(&self, key: u32) -> bool {
+        let open = self.connection(key).and_then(Connection::exchange);
+        open.is_some_and(|id| self.rooms.lane.has_request(id))
+    }
+
     /// Open exchanges.
     #[must_use]
     pub fn open_exchanges(&self) -> usize {

@@ -28,7 +28,8 @@ pub(crate) struct Driver {
     pub(crate) servers: Vec<Option<ServerFunctions>>,
     /// Servers that are being closed and were not reported as closed.
     closing: Vec<ServerKey>,
-    pub(crate) ready: Vec<Ready>,
+    /// Keys of connections, and of listeners with `LISTENER` set, that have a note; each once.
+    pub(crate) ready: Vec<u32>,
     /// Connections that are settled now; kept to be reused.
     pub(crate) settling: Vec<u32>,
     /// One read at a time, for all connections.
@@ -39,17 +40,6 @@ pub(crate) struct Driver {
     /// The timer has fired.
     is_late: bool,
     in_turn: bool,
-}
-
-/// What a poll callback noted.
-#[derive(Clone, Copy)]
-pub(crate) struct Ready {
-    /// Key of a connection, or of a listener with `LISTENER` set.
-    pub(crate) key: u32,
-    /// Negative when the socket broke: libuv has stopped its handle then.
-    pub(crate) status: c_int,
-    /// What the socket is ready for.
-    pub(crate) events: c_int,
 }
 
 /// Set in the key of a listener.
@@ -109,11 +99,7 @@ impl Driver {
         }
         // Each connection is read once more: a request that the kernel holds already is answered.
         for key in self.table.keys_of(server) {
-            self.ready.push(Ready {
-                key,
-                status: 0,
-                events: READABLE,
-            });
+            self.note(key, 0, READABLE);
         }
         self.after_work();
     }
@@ -233,11 +219,7 @@ impl Driver {
 /// A poll callback: notes what is ready, nothing else.
 pub(crate) fn on_poll(state: &EnvState, key: u32, status: c_int, events: c_int) {
     state.with_driver(|driver| {
-        driver.ready.push(Ready {
-            key,
-            status,
-            events,
-        });
+        driver.note(key, status, events);
     });
 }
 

@@ -1,7 +1,7 @@
 //! The Node-API border of gneiss: conversions and calls. It decides nothing about HTTP.
 //!
 //! In reading order: `server` (the cold functions), `calls` (the hot ones), `env` (what an isolate
-//! owns), `driver`, `phases`, `clock`, `peer` and `dispatch` (the loop driver), and the only places of `unsafe`:
+//! owns), `driver`, `phases`, `clock`, `peer`, `ready` and `dispatch` (the loop driver), and the only places of `unsafe`:
 //! `sys` (Node-API) and `uv` (libuv).
 
 #![cfg_attr(
@@ -18,6 +18,7 @@ mod error;
 mod options;
 mod peer;
 mod phases;
+mod ready;
 mod server;
 mod sys;
 mod uv;

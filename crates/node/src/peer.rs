@@ -9,8 +9,9 @@ use std::time::Duration;
 use gneiss_core::{Counters, Fate, Listener, ServerKey, Wish};
 use socket2::Socket;
 
-use crate::driver::{Driver, LISTENER, Ready};
+use crate::driver::{Driver, LISTENER};
 use crate::env::EnvState;
+use crate::ready::Note;
 use crate::uv::{DISCONNECT, Handle, READABLE, WRITABLE};
 
 /// One accepted connection. The handle comes first: it is closed before its descriptor is.
@@ -18,10 +19,11 @@ pub(crate) struct Peer {
     handle: Handle,
     socket: Socket,
     /// What the handle watches for.
-    watched: i32,
+    pub(crate) watched: i32,
     /// The kernel took less than was offered: wait until it has room.
-    is_blocked: bool,
+    pub(crate) is_blocked: bool,
     keeps_alive: bool,
+    pub(crate) note: Note,
 }
 
 /// One listening socket. The handle comes first: it is closed before its descriptor is.
@@ -34,6 +36,7 @@ pub(crate) struct ListenerPlace {
     is_paused: bool,
     resume_at: Option<u64>,
     keeps_alive: bool,
+    pub(crate) note: Note,
 }
 
 impl Driver {
@@ -72,6 +75,7 @@ impl Driver {
                 is_paused: false,
                 resume_at: None,
                 keeps_alive: true,
+                note: Note::default(),
             });
         }
         true
@@ -99,23 +103,6 @@ impl Driver {
             place.keeps_alive = keeps_alive;
             place.handle.set_ref(keeps_alive);
         }
-    }
-
-    /// Reads what is ready, until a batch of requests waits.
-    pub(crate) fn read_ready(&mut self, state: &EnvState) {
-        let mut done: usize = 0;
-        while let Some(ready) = self.ready.get(done).copied() {
-            if self.table.lane().len() >= BATCH {
-                break;
-            }
-            done = done.saturating_add(1);
-            if ready.key & LISTENER == 0 {
-                self.serve_ready(ready);
-            } else {
-                self.accept(state, ready.key & !LISTENER);
-            }
-        }
-        self.ready.drain(..done);
     }
 
     /// Reads a connection once.
@@ -203,32 +190,11 @@ impl Driver {
             .min()
     }
 
-    fn serve_ready(&mut self, ready: Ready) {
-        let Some(Some(peer)) = self.peers.get_mut(ready.key as usize) else {
-            return;
-        };
-        if ready.status < 0 {
-            // A reset arrives as a status.
-            // libuv has stopped the handle.
-            peer.watched = 0;
-            self.table.on_error(ready.key);
-            return;
-        }
-        if ready.events & WRITABLE != 0 {
-            peer.is_blocked = false;
-            self.table.touch(ready.key);
-        }
-        let is_readable = ready.events & READABLE != 0;
-        if ready.events & DISCONNECT != 0 && !is_readable {
-            self.table.on_hang_up(ready.key);
-        } else if is_readable {
-            self.read(ready.key);
-            self.table.on_drained(ready.key);
-        }
-    }
-
-    fn accept(&mut self, state: &EnvState, index: u32) {
+    pub(crate) fn accept(&mut self, state: &EnvState, index: u32) {
         let retry_at = self.now().saturating_add(ACCEPT_BACKOFF);
+        if let Some(Some(place)) = self.listeners.get_mut(index as usize) {
+            place.note = Note::default();
+        }
         for _ in 0..ACCEPTS {
             let Some(Some(place)) = self.listeners.get_mut(index as usize) else {
                 return;
@@ -283,6 +249,7 @@ impl Driver {
                 watched: READABLE,
                 is_blocked: false,
                 keeps_alive: false,
+                note: Note::default(),
             });
         }
     }
