@@ -161,6 +161,11 @@ impl Listener {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         let address = SockAddr::unix(path)?;
         if let Err(error) = socket.bind(&address) {
+            if std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+                let reason =
+                    "a file that is no socket is in the way; remove it or choose another path";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
+            }
             if error.kind() != io::ErrorKind::AddrInUse || !is_stale(path, &address) {
                 return Err(error);
             }
@@ -273,7 +278,8 @@ mod tests {
         drop(live);
         assert!(!path.exists());
         std::fs::write(&path, b"a file of somebody else").unwrap();
-        assert!(Listener::bind(&Bind::Unix(path.clone()), 16).is_err());
+        let error = Listener::bind(&Bind::Unix(path.clone()), 16).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert!(path.exists());
         std::fs::remove_dir_all(&folder).unwrap();
     }
