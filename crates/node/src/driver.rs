@@ -134,7 +134,7 @@ impl Driver {
     }
 
     /// Keeps the loop awake while work waits, and the timer at the next deadline.
-    fn after_work(&mut self) {
+    pub(crate) fn after_work(&mut self) {
         self.resume_listeners();
         let keep_awake = self.has_work()
             || self

@@ -103,6 +103,8 @@ impl Driver {
             place.keeps_alive = keeps_alive;
             place.handle.set_ref(keeps_alive);
         }
+        // One that is paused is held by the check phase instead.
+        self.after_work();
     }
 
     /// Reads a connection once.
@@ -167,9 +169,13 @@ impl Driver {
             .flatten()
             .filter(|place| place.is_paused)
         {
-            if place.resume_at.is_none_or(|at| at <= now) && self.table.may_accept(place.server) {
+            if place.resume_at.is_some_and(|at| at > now) {
+                continue;
+            }
+            // A time that has passed would make the timer fire without end while the server is full.
+            place.resume_at = None;
+            if self.table.may_accept(place.server) {
                 place.is_paused = false;
-                place.resume_at = None;
                 place.handle.watch(READABLE);
             }
         }
