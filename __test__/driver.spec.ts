@@ -286,6 +286,7 @@ describe('handles', () => {
     ["an unref'd server does not keep the process alive", 'unref.mjs'],
     ["a server that is full when it is unref'd does not keep the process alive", 'unref-full.mjs'],
     ["a request keeps the process alive until it is answered, also after the server was unref'd", 'busy.mjs'],
+    ['a setter that answers while a fault is thrown is served', 'setter.mjs'],
     ['process.exit in a handler lets finished answers leave', 'exit-in-handler.mjs'],
     ['close() ends a process that has nothing else to do', 'close.mjs'],
     ['the addon can be loaded twice in one isolate', 'twice.mjs'],

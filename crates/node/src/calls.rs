@@ -3,7 +3,7 @@
 use gneiss_core::{AnswerFault, ChunkOutcome, HeadFault, Id, Reply, TakenBody, transcode_utf8};
 
 use crate::driver::Driver;
-use crate::env::EnvState;
+use crate::env::{EnvState, Scratch};
 use crate::error::throw_fault;
 use crate::sys::{ARGUMENTS, HotCall, Scope, Value};
 
@@ -38,20 +38,21 @@ impl HotCall for Respond {
         let [id, status, fields, count, body, flags] = *arguments;
         let (id, status) = (Id::from_f64(scope.read_f64(id)), status_of(scope, status));
         let wants_done = integer(scope, flags) & DONE != 0;
-        let scratch = &mut *state.scratch.borrow_mut();
-        let (text, body_text) = (&mut scratch.fields, &mut scratch.body);
-        let reply = match read_reply(scope, status, fields, count, text) {
-            Ok(reply) => reply,
-            Err(fault) => return refuse(scope, AnswerFault::Head(fault)),
+        let mut scratch = state.scratch.borrow_mut();
+        let Scratch {
+            fields: text,
+            body: body_text,
+        } = &mut *scratch;
+        let outcome = match read_reply(scope, status, fields, count, text) {
+            Ok(reply) => with_body(scope, body, body_text, |bytes| {
+                let answer =
+                    |driver: &mut Driver| driver.table().respond(id, &reply, bytes, wants_done);
+                state.with_driver(answer).unwrap_or(Err(AnswerFault::Gone))
+            }),
+            Err(fault) => Some(Err(AnswerFault::Head(fault))),
         };
-        let answer = |driver: &mut Driver, bytes: &[u8]| {
-            driver.table().respond(id, &reply, bytes, wants_done)
-        };
-        let outcome = with_body(scope, body, body_text, |bytes| {
-            state
-                .with_driver(|driver| answer(driver, bytes))
-                .unwrap_or(Err(AnswerFault::Gone))
-        });
+        // Throwing sets `code`, for which the application may have put a setter on a prototype.
+        drop(scratch);
         match outcome {
             Some(Ok(())) => Some(scope.boolean(true)),
             Some(Err(AnswerFault::Gone)) => Some(scope.boolean(false)),
@@ -73,13 +74,15 @@ impl HotCall for Start {
     ) -> Option<Value<'s>> {
         let [id, status, fields, count, ..] = *arguments;
         let (id, status) = (Id::from_f64(scope.read_f64(id)), status_of(scope, status));
-        let text = &mut state.scratch.borrow_mut().fields;
+        let mut scratch = state.scratch.borrow_mut();
+        let text = &mut scratch.fields;
         let outcome = match read_reply(scope, status, fields, count, text) {
             Ok(reply) => state
                 .with_driver(|driver| driver.table().start(id, &reply))
                 .unwrap_or(Err(AnswerFault::Gone)),
             Err(fault) => Err(AnswerFault::Head(fault)),
         };
+        drop(scratch);
         match outcome {
             Ok(()) => Some(scope.boolean(true)),
             Err(AnswerFault::Gone) => Some(scope.boolean(false)),
@@ -100,17 +103,17 @@ impl HotCall for Chunk {
     ) -> Option<Value<'s>> {
         let [id, data, flags, ..] = *arguments;
         let (id, flags) = (Id::from_f64(scope.read_f64(id)), integer(scope, flags));
-        let text = &mut state.scratch.borrow_mut().body;
+        let mut scratch = state.scratch.borrow_mut();
+        let text = &mut scratch.body;
         let outcome = with_body(scope, data, text, |bytes| {
             let send = |driver: &mut Driver| {
                 driver
                     .table()
                     .chunk(id, bytes, flags & LAST != 0, flags & DONE != 0)
             };
-            state
-                .with_driver(send)
-                .unwrap_or(Ok(ChunkOutcome::Gone))
+            state.with_driver(send).unwrap_or(Ok(ChunkOutcome::Gone))
         });
+        drop(scratch);
         match outcome {
             Some(Ok(outcome)) => Some(scope.uint32(outcome as u32)),
             Some(Err(fault)) => refuse(scope, fault),
@@ -136,7 +139,8 @@ impl HotCall for End {
             let outcome = state.with_driver(|driver| driver.table().end(id, wants_done));
             return Some(scope.uint32(outcome.unwrap_or(ChunkOutcome::Gone) as u32));
         }
-        let text = &mut state.scratch.borrow_mut().fields;
+        let mut scratch = state.scratch.borrow_mut();
+        let text = &mut scratch.fields;
         let outcome = match read_reply(scope, 0, trailers, count, text) {
             Ok(Reply { fields, count, .. }) => state
                 .with_driver(|driver| {
@@ -147,6 +151,7 @@ impl HotCall for End {
                 .unwrap_or(Err(AnswerFault::Gone)),
             Err(fault) => Err(AnswerFault::Head(fault)),
         };
+        drop(scratch);
         match outcome {
             Ok(outcome) => Some(scope.uint32(outcome as u32)),
             Err(AnswerFault::Gone) => Some(scope.uint32(ChunkOutcome::Gone as u32)),
