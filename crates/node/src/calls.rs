@@ -226,7 +226,7 @@ impl HotCall for Extend {
             scope.read_f64(milliseconds) as u64,
         );
         let is_open = state
-            .with_driver(|driver| driver.table().extend(id, milliseconds))
+            .with_driver(|driver| driver.table_now().extend(id, milliseconds))
             .unwrap_or(false);
         Some(scope.boolean(is_open))
     }

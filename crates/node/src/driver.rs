@@ -27,7 +27,7 @@ pub(crate) struct Driver {
     pub(crate) listeners: Vec<Option<ListenerPlace>>,
     pub(crate) servers: Vec<Option<ServerFunctions>>,
     /// Servers that are being closed and were not reported as closed.
-    closing: Vec<ServerKey>,
+    closing: Vec<Closing>,
     /// Keys of connections, and of listeners with `LISTENER` set, that have a note; each once.
     pub(crate) ready: Vec<u32>,
     /// Connections that are settled now; kept to be reused.
@@ -40,6 +40,13 @@ pub(crate) struct Driver {
     /// The timer has fired.
     is_late: bool,
     in_turn: bool,
+}
+
+/// A server on its way out.
+struct Closing {
+    server: ServerKey,
+    /// An earlier turn has found no connection left.
+    was_drained: bool,
 }
 
 /// Set in the key of a listener.
@@ -83,6 +90,12 @@ impl Driver {
         &mut self.table
     }
 
+    /// The table, at this very moment: for a call whose whole meaning is a time.
+    pub(crate) fn table_now(&mut self) -> &mut Table {
+        self.read_clock();
+        &mut self.table
+    }
+
     /// Accepts no more for a server, drains it, cuts what is left after `timeout` milliseconds.
     pub(crate) fn close_server(&mut self, server: ServerKey, timeout: u64) {
         if self
@@ -94,8 +107,11 @@ impl Driver {
         }
         self.close_listeners(server);
         self.table().begin_close(server, timeout);
-        if !self.closing.contains(&server) {
-            self.closing.push(server);
+        if self.closing.iter().all(|closing| closing.server != server) {
+            self.closing.push(Closing {
+                server,
+                was_drained: false,
+            });
         }
         // Each connection is read once more: a request that the kernel holds already is answered.
         for key in self.table.keys_of(server) {
@@ -119,9 +135,9 @@ impl Driver {
         true
     }
 
-    fn end_turn(&mut self, state: &EnvState) {
+    fn end_turn(&mut self) {
         self.flush();
-        self.report_closed(state);
+        self.report_closed();
         self.in_turn = false;
         self.after_work();
     }
@@ -140,7 +156,7 @@ impl Driver {
             || self
                 .closing
                 .iter()
-                .any(|&server| self.table.is_drained(server));
+                .any(|closing| self.table.is_drained(closing.server));
         self.bell.set(false);
         self.phases.keep_awake(keep_awake);
         // Whoever waits for the end of a server gets to hear of it, and a listener that is paused
@@ -170,6 +186,8 @@ impl Driver {
             match self.table.lateness(key) {
                 None => self.table.arm(key),
                 Some(lateness) => {
+                    // A peer that has made room meanwhile is not stalled.
+                    self.offer(key);
                     if lateness == gneiss_core::Lateness::Peer {
                         self.read(key);
                     }
@@ -180,28 +198,23 @@ impl Driver {
         self.table.expire_servers();
     }
 
-    /// Servers of which nothing is left: no connection, no listener, no handle that is still closing.
-    fn report_closed(&mut self, state: &EnvState) {
-        if self.closing.is_empty() || state.handles() != self.live_handles() {
-            return;
-        }
-        let (gone, rest) = self
-            .closing
-            .iter()
-            .partition(|&&server| self.table.is_drained(server));
-        self.closing = rest;
-        let gone: Vec<ServerKey> = gone;
+    /// Servers of which nothing is left: no connection, no listener, and no handle that is still
+    /// closing, because libuv has closed since what was closed in an earlier turn.
+    fn report_closed(&mut self) {
+        let mut gone = Vec::new();
+        self.closing.retain_mut(|closing| {
+            if !self.table.is_drained(closing.server) {
+                return true;
+            }
+            if std::mem::replace(&mut closing.was_drained, true) {
+                gone.push(closing.server);
+                return false;
+            }
+            true
+        });
         for server in gone {
             self.table.report_closed(server);
         }
-    }
-
-    fn live_handles(&self) -> usize {
-        let peers = self.peers.iter().flatten().count();
-        let listeners = self.listeners.iter().flatten().count();
-        Phases::HANDLES
-            .saturating_add(peers)
-            .saturating_add(listeners)
     }
 
     fn read_clock(&mut self) {
@@ -233,6 +246,8 @@ pub(crate) fn on_check(state: &EnvState) {
         state.with_driver(|driver| driver.read_ready(state));
         dispatch::deliver(state, started);
         let goes_on = state.with_driver(|driver| {
+            // Handlers may have taken long: what is written now is written now.
+            driver.read_clock();
             driver.settle_dirty(false);
             driver.has_work()
         });
@@ -240,7 +255,7 @@ pub(crate) fn on_check(state: &EnvState) {
             break;
         }
     }
-    state.with_driver(|driver| driver.end_turn(state));
+    state.with_driver(Driver::end_turn);
     dispatch::leave_when_empty(state);
 }
 

@@ -136,11 +136,6 @@ impl EnvState {
         is_registered
     }
 
-    /// libuv handles that are open or being closed.
-    pub(crate) fn handles(&self) -> usize {
-        self.handles.get()
-    }
-
     /// A libuv handle was initialised.
     pub(crate) fn handle_opened(&self) {
         self.handles.set(self.handles.get().saturating_add(1));

@@ -199,7 +199,13 @@ impl Driver {
     pub(crate) fn accept(&mut self, state: &EnvState, index: u32) {
         let retry_at = self.now().saturating_add(ACCEPT_BACKOFF);
         if let Some(Some(place)) = self.listeners.get_mut(index as usize) {
-            place.note = Note::default();
+            let note = std::mem::take(&mut place.note);
+            if note.status < 0 {
+                // libuv has stopped the handle: watched again after a while, as after a failed accept.
+                place.is_paused = true;
+                place.resume_at = Some(retry_at);
+                return;
+            }
         }
         for _ in 0..ACCEPTS {
             let Some(Some(place)) = self.listeners.get_mut(index as usize) else {
@@ -278,6 +284,14 @@ impl Driver {
             Fate::Reset => self.close(key, true),
         }
         self.table.arm(key);
+    }
+
+    /// Offers what waits to the kernel once more, whatever it said before.
+    pub(crate) fn offer(&mut self, key: u32) {
+        if let Some(Some(peer)) = self.peers.get_mut(key as usize) {
+            peer.is_blocked = false;
+            self.write(key);
+        }
     }
 
     fn write(&mut self, key: u32) {

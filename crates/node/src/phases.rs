@@ -19,9 +19,6 @@ pub(crate) struct Phases {
 }
 
 impl Phases {
-    /// How many handles these are.
-    pub(crate) const HANDLES: usize = 4;
-
     /// Opens and starts them; `None` if libuv refuses one.
     pub(crate) fn new(state: &EnvState) -> Option<Self> {
         let prepare = Handle::new(state, Kind::Prepare)?;

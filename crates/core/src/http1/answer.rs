@@ -116,11 +116,7 @@ impl Connection {
     }
 
     /// The end of a streamed answer. A body that is too short cuts the connection.
-    pub fn end<E: Exchanges>(
-        &mut self,
-        turn: &mut Turn<'_, E>,
-        wants_done: bool,
-    ) -> ChunkOutcome {
+    pub fn end<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, wants_done: bool) -> ChunkOutcome {
         self.begin_writing(turn);
         let Some(open) = &mut self.open else {
             return ChunkOutcome::Gone;

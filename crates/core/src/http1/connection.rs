@@ -177,19 +177,20 @@ impl Connection {
                 self.input_at = 0;
             }
         }
+        let is_between = matches!(self.phase, Phase::Idle | Phase::Head);
+        if self.ended && is_between && self.pending() <= self.config.stream_buffer {
+            // What is left is no request, and nothing will complete it.
+            self.leave(turn.now, Ending::Close);
+        }
     }
 
     /// The peer closed its sending side.
     pub fn on_end<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
         self.ended = true;
         match self.phase {
-            Phase::Exchange if self.config.allow_half_open && self.body_is_complete() => {
-                // Everything is here; only the answer is wanted. There will be no next request.
-                if let Some(open) = &mut self.open {
-                    open.keep_alive = false;
-                }
-                self.draining = true;
-            }
+            // The answer has only to leave, or is still wanted; so are requests that wait behind it.
+            Phase::Exchange if self.outlives_end() => {}
+            Phase::Idle if self.config.allow_half_open && self.has_input() => {}
             Phase::Exchange => {
                 self.abort(turn, AbortReason::PeerGone);
                 self.leave(turn.now, Ending::Close);
@@ -205,9 +206,13 @@ impl Connection {
     /// The peer closed its sending side, noticed ahead of bytes that were not read for want of room.
     ///
     /// Where half-open peers are served these bytes are still wanted; the end is seen again behind them.
+    /// Before a lingering close they are discarded first, or closing would reset what was just sent.
     pub fn on_hang_up<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
-        if self.config.allow_half_open && self.phase == Phase::Exchange && !self.body_is_complete()
-        {
+        let is_wanted = self.config.allow_half_open
+            && self.phase == Phase::Exchange
+            && !self.body_is_complete();
+        let is_discarded = self.phase == Phase::Flush && self.ending == Ending::Linger;
+        if is_wanted || is_discarded {
             self.hung_up = true;
         } else {
             self.on_end(turn);
@@ -300,7 +305,18 @@ impl Connection {
     /// Whether the kept-alive connection goes on to another request.
     pub(super) fn goes_on(&self, now: u64) -> bool {
         let age = self.config.keep_alive_max_age;
-        !self.draining && (age == 0 || now.saturating_sub(self.born) < age)
+        // Of a peer that has closed its sending side nothing comes but what is here.
+        let may_ask = !self.ended || (self.config.allow_half_open && self.has_input());
+        !self.draining && may_ask && (age == 0 || now.saturating_sub(self.born) < age)
+    }
+
+    /// Whether the exchange goes on although the peer has closed its sending side.
+    fn outlives_end(&self) -> bool {
+        let is_answered = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.answer == Answer::Complete);
+        is_answered || (self.config.allow_half_open && self.body_is_complete())
     }
 
     pub(super) fn body_is_complete(&self) -> bool {

@@ -275,6 +275,9 @@ impl Connection {
     /// Decodes body bytes as far as there is room for them.
     fn consume_body<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, data: &[u8]) -> usize {
         let Some(open) = &mut self.open else { return 0 };
+        if open.answer == Answer::Complete {
+            return 0;
+        }
         let Some(decoder) = &mut open.decoder else {
             return 0;
         };

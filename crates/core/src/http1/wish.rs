@@ -1,5 +1,6 @@
 //! What a connection wants of its driver, derived from its state and never stored.
 
+use super::answer::Answer;
 use super::connection::{Connection, Ending, Phase};
 use crate::config::PIPELINE_AHEAD;
 
@@ -63,7 +64,8 @@ impl Connection {
             Phase::Flush => 0,
             Phase::Exchange => match &self.open {
                 Some(open) if open.decoder.is_some() => {
-                    if self.has_input() {
+                    // Nobody reads the rest of a body that was answered over.
+                    if self.has_input() || open.answer == Answer::Complete {
                         0
                     } else {
                         self.config

@@ -268,3 +268,77 @@ fn an_application_that_was_told_to_wait_hears_of_room_although_it_sent_more() {
     bench.table.reset(request.id);
     bench.close_and_check(key);
 }
+
+#[test]
+fn requests_pipelined_before_a_half_close_are_all_served_where_that_is_allowed() {
+    let mut bench = Workbench::new(ServerConfig {
+        allow_half_open: true,
+        ..ServerConfig::default()
+    });
+    let key = bench.connect();
+    bench.receive(key, [GET, GET, b"GET / HT"].concat().as_slice());
+    let first = bench.request();
+    bench.table.on_end(key);
+    bench.respond(first.id, "one");
+    bench.advance(key);
+    let second = bench.request();
+    assert_eq!(bench.wish(key).fate, Fate::Stay);
+    bench.respond(second.id, "two");
+    bench.advance(key);
+    assert!(bench.sent(key).ends_with("two"));
+    assert_eq!(bench.wish(key).fate, Fate::Close);
+    bench.close_and_check(key);
+}
+
+#[test]
+fn a_peer_that_closes_while_the_whole_answer_leaves_gets_it_and_done_is_reported() {
+    let mut bench = Workbench::new(ServerConfig::default());
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.respond_done(request.id, "whole");
+    bench.table.on_end(key);
+    assert!(bench.no_event());
+    assert!(bench.sent(key).ends_with("whole"));
+    assert_eq!(bench.done_event(), request.id);
+    assert_eq!(bench.wish(key).fate, Fate::Close);
+    bench.close_and_check(key);
+}
+
+#[test]
+fn a_malformed_rest_of_a_body_takes_no_answer_back() {
+    let mut bench = Workbench::new(ServerConfig::default());
+    let key = bench.connect();
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    let request = bench.request();
+    bench.respond_done(request.id, "whole");
+    bench.receive(key, b"no chunk at all");
+    assert!(bench.sent(key).ends_with("whole"));
+    assert_eq!(bench.done_event(), request.id);
+    assert_eq!(bench.wish(key).fate, Fate::Shutdown);
+    bench.close_and_check(key);
+}
+
+#[test]
+fn what_a_leaving_peer_has_sent_is_discarded_before_the_close() {
+    let mut bench = Workbench::new(ServerConfig::default());
+    let key = bench.connect();
+    bench.receive(
+        key,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
+    );
+    let request = bench.request();
+    bench.respond(request.id, "no");
+    bench.table.on_hang_up(key);
+    assert!(!bench.wish(key).watch, "the end need not be told twice");
+    bench.sent(key);
+    assert_eq!(bench.wish(key).fate, Fate::Shutdown);
+    bench.table.linger(key);
+    assert!(bench.wish(key).read > 0);
+    bench.table.on_end(key);
+    assert_eq!(bench.wish(key).fate, Fate::Close);
+    bench.close_and_check(key);
+}
