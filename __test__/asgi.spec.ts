@@ -286,6 +286,21 @@ describe('send', () => {
     expect(codes).toEqual(Array.from({ length: 6 }, () => expect.stringMatching(/^ERR_(HEADER_VALUE|BODY_LENGTH)$/)))
   })
 
+  test('a name that was sent before is checked anew with each value', async () => {
+    const values = ['one', 'two', 'b\n', 'v'.repeat(1000), 'two', Buffer.from('two'), 'b\u010a', 'one']
+    let next = 0
+    const server = await serveAsgi(async (_scope, _receive, send) => {
+      const value = values[next++] as string
+      const code = await rejectionCode(send({ ...START, headers: [['X-Again', value]] }))
+      if (code !== undefined) await send({ ...START, headers: [['X-Again', code]] })
+      await send({ type: 'http.response.body' })
+    })
+    const seen: unknown[] = []
+    for (const _ of values) seen.push((await request(server)).header('x-again'))
+    const refused = 'ERR_HEADER_VALUE'
+    expect(seen).toEqual(['one', 'two', refused, 'v'.repeat(1000), 'two', 'two', refused, 'one'])
+  })
+
   test('a refused message that nobody awaited is in the log, and the request is answered 500', async () => {
     expectLog('ERR_HEADER_VALUE')
     const server = await serveAsgi((_scope, _receive, send) => {
