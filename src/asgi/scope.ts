@@ -21,21 +21,22 @@ export function createHttpScope(exchange: Exchange): HttpScope {
 const UNREAD: unique symbol = Symbol('unread')
 const VERSIONS: AsgiVersions = Object.freeze({ version: '3.0', spec_version: '2.5' })
 
+/** `declare`: a field that is defined before the constructor assigns it costs a second write each. */
 class LazyHttpScope {
-  type: unknown
-  asgi: unknown
-  http_version: unknown
-  method: unknown
-  scheme: unknown
-  path: unknown
-  raw_path: unknown
-  query_string: unknown
-  root_path: unknown
-  headers: unknown
-  client: unknown
-  server: unknown
-  state: unknown
-  extensions: unknown
+  declare type: unknown
+  declare asgi: unknown
+  declare http_version: unknown
+  declare method: unknown
+  declare scheme: unknown
+  declare path: unknown
+  declare raw_path: unknown
+  declare query_string: unknown
+  declare root_path: unknown
+  declare headers: unknown
+  declare client: unknown
+  declare server: unknown
+  declare state: unknown
+  declare extensions: unknown
   readonly #exchange: Exchange
 
   constructor(exchange: Exchange) {
@@ -61,9 +62,20 @@ class LazyHttpScope {
 
   /** Fills a key that nobody has read before and returns its value. */
   static read(scope: LazyHttpScope, key: keyof LazyHttpScope): unknown {
-    const value = valueOf(scope.#exchange, key)
-    Object.assign(scope, { [key]: value })
-    return value
+    const exchange = scope.#exchange
+    switch (key) {
+      case 'headers':
+        return (scope.headers = fieldsOf(exchange.head))
+      case 'client':
+        return (scope.client = clientOf(exchange.head))
+      case 'server':
+        return (scope.server = serverOf(exchange.head))
+      case 'state':
+        return (scope.state = { ...exchange.host.state })
+      default:
+        // A fresh object: middleware may add its own.
+        return (scope.extensions = { 'http.response.trailers': {} })
+    }
   }
 
   /** `console.log` looks behind a proxy; this makes it look at the values. */
@@ -81,22 +93,6 @@ const READ_ON_DEMAND: ProxyHandler<LazyHttpScope> = {
     if (scope[key as keyof LazyHttpScope] === UNREAD) LazyHttpScope.read(scope, key as keyof LazyHttpScope)
     return Reflect.getOwnPropertyDescriptor(scope, key)
   },
-}
-
-function valueOf(exchange: Exchange, key: keyof LazyHttpScope): unknown {
-  switch (key) {
-    case 'headers':
-      return fieldsOf(exchange.head)
-    case 'client':
-      return clientOf(exchange.head)
-    case 'server':
-      return serverOf(exchange.head)
-    case 'state':
-      return { ...exchange.host.state }
-    default:
-      // A fresh object: middleware may add its own.
-      return { 'http.response.trailers': {} }
-  }
 }
 
 function clientOf(head: string): HttpScope['client'] {
