@@ -31,7 +31,8 @@ impl std::fmt::Display for Bind {
 pub struct Listener {
     socket: Socket,
     address: Endpoint,
-    file: Option<SocketFile>,
+    /// Held for its drop only, which removes the file.
+    _file: Option<SocketFile>,
 }
 
 /// One end of a connection.
@@ -91,7 +92,7 @@ impl Listener {
         Ok(Self {
             socket,
             address,
-            file: None,
+            _file: None,
         })
     }
 
@@ -153,7 +154,7 @@ impl Listener {
         Ok(Self {
             socket,
             address,
-            file: None,
+            _file: None,
         })
     }
 
@@ -184,14 +185,8 @@ impl Listener {
         Ok(Self {
             socket,
             address: Endpoint::Unix(path.to_path_buf()),
-            file: Some(file),
+            _file: Some(file),
         })
-    }
-
-    /// Whether the socket file is removed with the listener.
-    #[must_use]
-    pub fn owns_file(&self) -> bool {
-        self.file.is_some()
     }
 }
 

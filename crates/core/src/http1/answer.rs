@@ -1,11 +1,11 @@
 //! The response side of a connection: what the application hands over, framed and checked.
 
-use super::connection::{Connection, Ending, Phase, Turn};
+use super::connection::{Connection, Ending, Turn};
 use super::encode::{
     AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk,
     encode_trailers,
 };
-use crate::exchange::{AbortReason, ChunkOutcome, Event, Exchanges};
+use crate::exchange::{ChunkOutcome, Event, Exchanges};
 
 /// How far the answer of an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,13 +258,6 @@ impl Connection {
         } else {
             self.leave(turn.now, Ending::Close);
         }
-    }
-
-    /// Cuts an exchange for a reason the application is told.
-    pub(super) fn cut_answer<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
-        self.abort(turn, reason);
-        self.leave(turn.now, Ending::Reset);
-        debug_assert_eq!(self.phase, Phase::Flush);
     }
 }
 

@@ -48,7 +48,7 @@ impl Connection {
         }
         self.counters.timeouts_total.add(1);
         if self.write_deadline() <= turn.now {
-            return self.cut_answer(turn, AbortReason::WriteStalled);
+            return self.cut(turn, AbortReason::WriteStalled);
         }
         let config = &self.config;
         let Some(open) = &self.open else {
@@ -58,8 +58,8 @@ impl Connection {
         match (open.answer, is_body) {
             (Answer::Waiting, true) => self.refuse(turn, 408, AbortReason::BodyTimeout),
             (Answer::Waiting, false) => self.refuse(turn, 504, AbortReason::RequestTimeout),
-            (_, true) => self.cut_answer(turn, AbortReason::BodyTimeout),
-            (_, false) => self.cut_answer(turn, AbortReason::ResponseIdle),
+            (_, true) => self.cut(turn, AbortReason::BodyTimeout),
+            (_, false) => self.cut(turn, AbortReason::ResponseIdle),
         }
     }
 

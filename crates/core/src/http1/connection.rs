@@ -221,8 +221,7 @@ impl Connection {
 
     /// The connection broke: nothing more can be read or written.
     pub fn on_error<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
-        self.abort(turn, AbortReason::PeerGone);
-        self.leave(turn.now, Ending::Reset);
+        self.cut(turn, AbortReason::PeerGone);
     }
 
     /// The server is being closed: an idle connection ends, a busy one after its answer.
