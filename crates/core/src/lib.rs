@@ -10,7 +10,7 @@
 //! - [`http1`]: the codec and the state machine of one connection
 //! - [`deadline`]: the timer wheel
 //! - [`table`]: connections by key: what every driver works with
-//! - [`counters`], [`shutdown`], [`address`]: what is open, how it ends, where it listens
+//! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -22,6 +22,7 @@
 )]
 
 pub mod address;
+pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod deadline;
@@ -33,6 +34,7 @@ pub mod slot;
 pub mod table;
 
 pub use address::{Bind, Endpoint, Listener};
+pub use clock::Clock;
 pub use config::ServerConfig;
 pub use counters::{Counter, Counters, Held};
 pub use exchange::{AbortReason, BodyOutcome, ChunkOutcome, Event, Id, Meta, ServerKey};

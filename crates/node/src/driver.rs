@@ -11,9 +11,8 @@ use std::ffi::c_int;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use gneiss_core::{Doorbell, ServerKey, Table};
+use gneiss_core::{Clock, Doorbell, ServerKey, Table};
 
-use crate::clock::Clock;
 use crate::dispatch::{self, ServerFunctions};
 use crate::env::EnvState;
 use crate::peer::{ListenerPlace, Peer};

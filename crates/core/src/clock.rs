@@ -1,9 +1,11 @@
-//! The driver's clock: monotonic milliseconds for deadlines, wall clock seconds for the date.
+//! The clock of a driver: monotonic milliseconds for deadlines, wall clock seconds for the date.
+//! The engine itself is told the time.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Read once a turn, so that everything in a turn happens at the same time.
-pub(crate) struct Clock {
+#[derive(Debug)]
+pub struct Clock {
     origin: Instant,
     now: u64,
     unix_seconds: u64,
@@ -12,7 +14,8 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// A clock that begins at 0 milliseconds.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             origin: Instant::now(),
             now: 0,
@@ -22,7 +25,7 @@ impl Clock {
     }
 
     /// Reads the time.
-    pub(crate) fn read(&mut self) {
+    pub fn read(&mut self) {
         self.now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let is_old = |at: u64| self.now.saturating_sub(at) >= UNIX_EVERY;
         if self.unix_read_at.is_none_or(is_old) {
@@ -33,13 +36,21 @@ impl Clock {
     }
 
     /// Monotonic milliseconds at the last reading.
-    pub(crate) fn now(&self) -> u64 {
+    #[must_use]
+    pub fn now(&self) -> u64 {
         self.now
     }
 
     /// Seconds since the epoch, a tenth of a second old at most.
-    pub(crate) fn unix_seconds(&self) -> u64 {
+    #[must_use]
+    pub fn unix_seconds(&self) -> u64 {
         self.unix_seconds
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
