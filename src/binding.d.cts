@@ -31,8 +31,11 @@ export declare function defaults(): NativeConfig
 /** For the end of the process: closes listeners and offers what waits to the kernel once. */
 export declare function flushAtExit(): void
 
-/** Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number. */
-export declare function listen(config: NativeConfig, dispatch: Dispatch, notify: Notify): number
+/**
+ * Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
+ * `later` has JavaScript call `giveTurn` behind timers and I/O.
+ */
+export declare function listen(config: NativeConfig, dispatch: Dispatch, notify: Notify, later: Later): number
 
 /** Where a server listens. */
 export interface NativeAddress {
@@ -106,6 +109,8 @@ export interface NativeConfig {
   serverHeader: string
   /** `auto`, `loop` or `thread`. */
   runtimeMode: string
+  /** I/O threads of the threaded driver. */
+  runtimeThreads: number
 }
 
 /** Keeps the process alive for the server's listeners. */

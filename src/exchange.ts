@@ -31,8 +31,16 @@ export const Phase = {
 export type PhaseValue = (typeof Phase)[keyof typeof Phase]
 
 const SLOT_MASK = 0xff_ffff
-// The map from id to object: an array by slot index costs a fifth of a Map.
-const exchanges: (Exchange | undefined)[] = []
+const OWNER_STEP = 2 ** 48
+// The map from id to object: an array by slot index costs a fifth of a Map. Slots are those of an owner.
+const local: (Exchange | undefined)[] = []
+const exchanges: (Exchange | undefined)[][] = [local]
+
+/** The exchanges of whoever owns the connection. */
+function exchangesOf(id: number): (Exchange | undefined)[] {
+  if (id < OWNER_STEP) return local
+  return (exchanges[Math.floor(id / OWNER_STEP)] ??= [])
+}
 
 // One constant object: AsyncResource would otherwise register every request with a finalizer.
 const RESOURCE_OPTIONS = { requireManualDestroy: true } as const
@@ -227,7 +235,7 @@ export class Exchange extends AsyncResource {
   /** Called by `dispatch` when the handler has returned: an exchange that is open, or waits to be done, is found by its events. */
   keep(): void {
     const isLive = this.isOpen || (this.phase === Phase.answered && this.#done !== undefined)
-    if (isLive) exchanges[this.id & SLOT_MASK] = this
+    if (isLive) exchangesOf(this.id)[this.id & SLOT_MASK] = this
   }
 
   /** Called for every event but the request itself. */
@@ -318,7 +326,8 @@ export class Exchange extends AsyncResource {
 
   #forget(): void {
     const slot = this.id & SLOT_MASK
-    if (exchanges[slot] === this) exchanges[slot] = undefined
+    const places = exchangesOf(this.id)
+    if (places[slot] === this) places[slot] = undefined
   }
 
   /** The addon knows the id no more although we thought it open: the abort event is still on its way. */
@@ -336,14 +345,14 @@ export class Exchange extends AsyncResource {
 
 /** Routes an event to its exchange; events of an exchange that is over are dropped. */
 export function notifyExchange(id: number, kind: number, detail: number): void {
-  const exchange = exchanges[id & SLOT_MASK]
+  const exchange = exchangesOf(id)[id & SLOT_MASK]
   if (exchange === undefined || exchange.id !== id) return
   exchange.runInAsyncScope(exchange.notify, exchange, kind, detail)
 }
 
 /** How many exchanges JavaScript still holds: a gauge for tests and metrics. */
 export function openExchanges(): number {
-  return exchanges.reduce((count, exchange) => (exchange === undefined ? count : count + 1), 0)
+  return exchanges.flat().filter((exchange) => exchange !== undefined).length
 }
 
 /** A header field as an application gives it; strings are Latin-1. */

@@ -2,7 +2,7 @@
  * The only importer of the addon. Types what crosses the border and explains a failed load.
  *
  * Only ids and bytes cross: an exchange is a number below 2^53 (24 bits slot, 24 bits generation,
- * 5 bits owner), a head is one string, a body is a string or bytes.
+ * 5 bits owner, 0 for the loop driver), a head is one string, a body is a string or bytes.
  */
 import { createRequire } from 'node:module'
 
@@ -151,8 +151,10 @@ export interface NativeConfig {
   allowHalfOpen: boolean
   /** Value of the `server` response field; empty for none. */
   serverHeader: string
-  /** Value of the `runtimeMode` option; `thread` is refused until that driver exists. */
+  /** Value of the `runtimeMode` option. */
   runtimeMode: string
+  /** I/O threads of the threaded driver. */
+  runtimeThreads: number
 }
 
 /** Where a server listens. */
@@ -167,8 +169,11 @@ export interface NativeAddress {
 
 /** The addon. Hot calls are raw Node-API functions; cold ones are generated (`binding.d.cts`). */
 export interface Native {
-  /** Binds and starts a server. Throws `ERR_BIND` (message names the address) or `ERR_OPTION`. Returns the server's number. */
-  listen(config: NativeConfig, dispatch: Dispatch, notify: Notify): number
+  /**
+   * Binds and starts a server. Throws `ERR_BIND` (message names the address) or `ERR_OPTION`. Returns the server's number.
+   * `later` is called when the threaded driver has used up its share of a turn: it has `giveTurn` called behind timers and I/O.
+   */
+  listen(config: NativeConfig, dispatch: Dispatch, notify: Notify, later: () => void): number
   /** Where the server listens. */
   addresses(server: number): NativeAddress[]
   /** Keeps the process alive for the server's listeners. */
@@ -219,6 +224,8 @@ export interface Native {
   takeBody(id: number): Uint8Array | number
   /** Gives the exchange `milliseconds` more from now before its request or response deadline; 0 turns it off. False for a stale id. */
   extend(id: number, milliseconds: number): boolean
+  /** Lets the threaded driver go on with what it has put off. */
+  giveTurn(): void
 }
 
 function load(): Native {

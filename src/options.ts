@@ -116,9 +116,14 @@ export const OPTIONS = {
   runtimeMode: {
     type: 'enum',
     values: ['auto', 'loop', 'thread'],
-    unavailable: { thread: 'the threaded driver is not available in this version' },
     default: 'auto',
-    doc: 'Driver of the connections: loop serves them on the JavaScript thread.',
+    doc: 'Driver of the connections: loop serves them on the JavaScript thread, thread on I/O threads; auto is loop where the runtime has libuv.',
+  },
+  runtimeThreads: {
+    type: 'integer',
+    default: 1,
+    range: [1, 8],
+    doc: 'I/O threads of the thread driver; more than 2 seldom pay for one worker.',
   },
   procName: {
     type: 'string',

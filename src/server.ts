@@ -232,12 +232,17 @@ function createAdapter(name: InterfaceName, app: unknown): Adapter {
 /** The addon's errors carry a code; here they become ours. */
 function listen(config: Config, ...callbacks: [Dispatch, Parameters<typeof native.listen>[2]]): number {
   try {
-    return native.listen(toNativeConfig(config), ...callbacks)
+    return native.listen(toNativeConfig(config), ...callbacks, askForTurn)
   } catch (cause) {
     const code = errorCodeOf(cause)
     if (code === undefined || !Object.hasOwn(ERROR_CODES, code) || !(cause instanceof Error)) throw cause
     throw new GneissError(code as ErrorCode, cause.message, { cause })
   }
+}
+
+/** Behind timers and I/O, which would otherwise wait as long as requests come. */
+function askForTurn(): void {
+  setImmediate(native.giveTurn)
 }
 
 function millisecondsOf(timeout: Duration): number {

@@ -4,6 +4,9 @@ import { parseAddress } from './address.ts'
 import type { NativeConfig } from '../native.ts'
 import type { Config } from '../options.ts'
 
+/** Bun and Deno export the names of libuv without what belongs to them. */
+const exportsStubs = process.versions.bun !== undefined || 'deno' in process.versions
+
 /** Converts; seconds become whole milliseconds, never 0 from something else. */
 export function toNativeConfig(config: Config): NativeConfig {
   return {
@@ -30,7 +33,8 @@ export function toNativeConfig(config: Config): NativeConfig {
     keepAliveMaxAge: toMilliseconds(config.keepAliveMaxAge),
     allowHalfOpen: config.allowHalfOpen,
     serverHeader: config.serverHeader,
-    runtimeMode: config.runtimeMode,
+    runtimeMode: config.runtimeMode === 'auto' && exportsStubs ? 'thread' : config.runtimeMode,
+    runtimeThreads: config.runtimeThreads,
   }
 }
 

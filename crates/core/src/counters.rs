@@ -22,6 +22,11 @@ impl Counter {
             .store(self.get().saturating_sub(amount), Ordering::Relaxed);
     }
 
+    /// Sets; only the owning thread calls it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     /// The present value.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -59,6 +64,21 @@ pub struct Counters {
     pub bodies: Counter,
     /// Sockets, listeners included.
     pub file_descriptors: Counter,
+    /// Request bytes ahead of the application; kept by the threaded driver only, whose connections
+    /// nobody else can ask.
+    pub body_bytes: Counter,
+    /// Response bytes that wait for the peer; kept by the threaded driver only.
+    pub response_bytes: Counter,
+    /// Slots in use; kept by the threaded driver only.
+    pub slots: Counter,
+    /// Connections in the deadline wheel; kept by the threaded driver only.
+    pub timers: Counter,
+    /// Tasks of the threaded driver, one a connection.
+    pub tasks: Counter,
+    /// Threads of the threaded driver.
+    pub threads: Counter,
+    /// Holders of the isolate's bell.
+    pub doorbell_refs: Counter,
     /// Connections accepted.
     pub connections_total: Counter,
     /// Requests that reached the application.

@@ -16,6 +16,8 @@ const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 impl Id {
     /// One more than the largest slot index.
     pub const SLOTS: u32 = 1 << SLOT_BITS;
+    /// The largest owner.
+    pub const OWNERS: u8 = (1 << OWNER_BITS) - 1;
     /// Generations wrap here.
     pub const GENERATIONS: u32 = 1 << GENERATION_BITS;
 
@@ -40,6 +42,12 @@ impl Id {
     #[must_use]
     pub fn generation(self) -> u32 {
         u32::try_from((self.0 >> SLOT_BITS) & GENERATION_MASK).unwrap_or(0)
+    }
+
+    /// Who owns the connection of the exchange: 0 for the isolate itself, else an I/O thread.
+    #[must_use]
+    pub fn owner(self) -> u8 {
+        u8::try_from(self.0 >> (SLOT_BITS + GENERATION_BITS)).unwrap_or(u8::MAX)
     }
 
     /// The id as a number that a double holds exactly.
@@ -81,6 +89,10 @@ impl Meta {
     pub const UPGRADE: u32 = 0x1000;
     /// The peer waits for 100 (Continue).
     pub const EXPECT: u32 = 0x2000;
+    /// Bits of the method's position in `METHODS`.
+    pub const METHOD_MASK: u32 = 0x3f;
+    /// Bits of the version behind its position.
+    pub const VERSION_MASK: u32 = 0x3;
 }
 
 /// Why an exchange ended without an answer of the application. Mirrored in `native.ts`.
@@ -156,6 +168,76 @@ pub enum Event {
         /// Length of the head behind it.
         head_len: usize,
     },
+}
+
+/// An event on its way to whoever answers: as it is told, with its text at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery<'a> {
+    /// Nothing is left of a server.
+    Closed {
+        /// The server.
+        server: ServerKey,
+    },
+    /// Something happened to an open exchange.
+    Notice {
+        /// The exchange.
+        id: Id,
+        /// What.
+        kind: Notice,
+        /// The reason of an abort, else 0.
+        detail: u32,
+    },
+    /// A request to be answered.
+    Request {
+        /// The exchange.
+        id: Id,
+        /// The server it came to.
+        server: ServerKey,
+        /// Packed facts.
+        meta: Meta,
+        /// The target, Latin-1.
+        target: &'a [u8],
+        /// The head in the application's form, Latin-1.
+        head: &'a [u8],
+    },
+}
+
+/// What happened to an exchange. Mirrored in `native.ts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Notice {
+    /// Body bytes or the body's end can be taken.
+    Chunk = 1,
+    /// The response buffer has room again.
+    Drain = 2,
+    /// The answer was handed to the kernel.
+    Done = 3,
+    /// It is over without an answer of the application.
+    Abort = 4,
+}
+
+impl Delivery<'_> {
+    /// An event that carries no text; none for a request.
+    #[must_use]
+    pub fn of(event: Event) -> Option<Self> {
+        let notice = |id, kind| Self::Notice {
+            id,
+            kind,
+            detail: 0,
+        };
+        Some(match event {
+            Event::Abort { id, reason } => Self::Notice {
+                id,
+                kind: Notice::Abort,
+                detail: reason as u32,
+            },
+            Event::Chunk { id } => notice(id, Notice::Chunk),
+            Event::Closed { server } => Self::Closed { server },
+            Event::Done { id } => notice(id, Notice::Done),
+            Event::Drain { id } => notice(id, Notice::Drain),
+            Event::Request { .. } => return None,
+        })
+    }
 }
 
 /// What `chunk` and `end` answer.

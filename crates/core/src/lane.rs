@@ -1,6 +1,6 @@
 //! One isolate's queue of events, and what wakes the side that drains it.
 
-use crate::exchange::{Event, Id};
+use crate::exchange::{Delivery, Event, Id};
 
 /// Wakes the draining side of a lane.
 ///
@@ -60,6 +60,29 @@ impl Lane {
         let event = self.events.get(self.next).copied()?;
         self.next = self.next.saturating_add(1);
         Some(event)
+    }
+
+    /// The next event as it is told to whoever answers.
+    pub fn deliver(&mut self) -> Option<Delivery<'_>> {
+        let event = self.pop()?;
+        let Event::Request {
+            id,
+            server,
+            meta,
+            offset,
+            target_len,
+            head_len,
+        } = event
+        else {
+            return Delivery::of(event);
+        };
+        Some(Delivery::Request {
+            id,
+            server,
+            meta,
+            target: self.text(offset, target_len),
+            head: self.text(offset.saturating_add(target_len), head_len),
+        })
     }
 
     /// Forgets what was drained. Call it when no text is needed any more.

@@ -6,10 +6,12 @@
 //!
 //! - [`config`]: a finished server configuration and every default
 //! - [`exchange`]: ids, events, reasons: the words at the border
+//! - [`answers`]: what the application says to an open exchange
 //! - [`slot`], [`lane`]: open exchanges, and the queue towards JavaScript
 //! - [`http1`]: the codec and the state machine of one connection
 //! - [`deadline`]: the timer wheel
 //! - [`table`]: connections by key: what every driver works with
+//! - [`thread`]: the driver with threads of its own
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
 
 #![forbid(unsafe_code)]
@@ -22,6 +24,7 @@
 )]
 
 pub mod address;
+pub mod answers;
 pub mod clock;
 pub mod config;
 pub mod counters;
@@ -31,13 +34,19 @@ pub mod http1;
 pub mod lane;
 pub mod shutdown;
 pub mod slot;
+mod sync;
 pub mod table;
+pub mod thread;
 
 pub use address::{Bind, Endpoint, Listener};
+pub use answers::Answers;
 pub use clock::Clock;
 pub use config::ServerConfig;
 pub use counters::{Counter, Counters, Held};
-pub use exchange::{AbortReason, BodyOutcome, ChunkOutcome, Event, Id, Meta, ServerKey};
+pub use exchange::{
+    AbortReason, BodyOutcome, ChunkOutcome, Delivery, Event, Id, Meta, Notice, ServerKey,
+};
 pub use http1::{AnswerFault, Fate, HeadFault, METHODS, Reply, TakenBody, Wish, transcode_utf8};
 pub use lane::Doorbell;
 pub use table::{Lateness, Table};
+pub use thread::{Bell, Door, Remote};

@@ -3,6 +3,7 @@
 //! A driver owns sockets and the clock. It feeds bytes in, takes bytes out and does what `wish`
 //! says; the table never calls back. No step of it can end more than the connection it works on.
 
+mod afar;
 mod answers;
 mod rooms;
 mod servers;

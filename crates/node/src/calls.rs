@@ -6,6 +6,7 @@ use crate::driver::Driver;
 use crate::env::{EnvState, Scratch};
 use crate::error::throw_fault;
 use crate::sys::{ARGUMENTS, HotCall, Scope, Value};
+use crate::threads;
 
 /// `Flag.done` of `native.ts`.
 const DONE: u32 = 1;
@@ -23,6 +24,7 @@ pub(crate) fn export<'s>(scope: &Scope<'s>, exports: Value<'s>) {
     scope.export::<Respond>(exports);
     scope.export::<Start>(exports);
     scope.export::<TakeBody>(exports);
+    scope.export::<GiveTurn>(exports);
 }
 
 struct Respond;
@@ -45,9 +47,9 @@ impl HotCall for Respond {
         } = &mut *scratch;
         let outcome = match read_reply(scope, status, fields, count, text) {
             Ok(reply) => with_body(scope, body, body_text, |bytes| {
-                let answer =
-                    |driver: &mut Driver| driver.table().respond(id, &reply, bytes, wants_done);
-                state.with_driver(answer).unwrap_or(Err(AnswerFault::Gone))
+                state
+                    .with_answers(id, |answers| answers.respond(id, &reply, bytes, wants_done))
+                    .unwrap_or(Err(AnswerFault::Gone))
             }),
             Err(fault) => Some(Err(AnswerFault::Head(fault))),
         };
@@ -78,7 +80,7 @@ impl HotCall for Start {
         let text = &mut scratch.fields;
         let outcome = match read_reply(scope, status, fields, count, text) {
             Ok(reply) => state
-                .with_driver(|driver| driver.table().start(id, &reply))
+                .with_answers(id, |answers| answers.start(id, &reply))
                 .unwrap_or(Err(AnswerFault::Gone)),
             Err(fault) => Err(AnswerFault::Head(fault)),
         };
@@ -106,12 +108,11 @@ impl HotCall for Chunk {
         let mut scratch = state.scratch.borrow_mut();
         let text = &mut scratch.body;
         let outcome = with_body(scope, data, text, |bytes| {
-            let send = |driver: &mut Driver| {
-                driver
-                    .table()
-                    .chunk(id, bytes, flags & LAST != 0, flags & DONE != 0)
-            };
-            state.with_driver(send).unwrap_or(Ok(ChunkOutcome::Gone))
+            state
+                .with_answers(id, |answers| {
+                    answers.chunk(id, bytes, flags & LAST != 0, flags & DONE != 0)
+                })
+                .unwrap_or(Ok(ChunkOutcome::Gone))
         });
         drop(scratch);
         match outcome {
@@ -136,17 +137,15 @@ impl HotCall for End {
         let (id, flags) = (Id::from_f64(scope.read_f64(id)), integer(scope, flags));
         let wants_done = flags & DONE != 0;
         if scope.is_nothing(trailers) {
-            let outcome = state.with_driver(|driver| driver.table().end(id, wants_done));
+            let outcome = state.with_answers(id, |answers| answers.end(id, wants_done));
             return Some(scope.uint32(outcome.unwrap_or(ChunkOutcome::Gone) as u32));
         }
         let mut scratch = state.scratch.borrow_mut();
         let text = &mut scratch.fields;
         let outcome = match read_reply(scope, 0, trailers, count, text) {
             Ok(Reply { fields, count, .. }) => state
-                .with_driver(|driver| {
-                    driver
-                        .table()
-                        .end_with_trailers(id, fields, count, wants_done)
+                .with_answers(id, |answers| {
+                    answers.end_with_trailers(id, fields, count, wants_done)
                 })
                 .unwrap_or(Err(AnswerFault::Gone)),
             Err(fault) => Err(AnswerFault::Head(fault)),
@@ -174,7 +173,7 @@ impl HotCall for Reset {
         Some(
             scope.boolean(
                 state
-                    .with_driver(|driver| driver.table().reset(id))
+                    .with_answers(id, |answers| answers.reset(id))
                     .unwrap_or(false),
             ),
         )
@@ -192,13 +191,13 @@ impl HotCall for TakeBody {
         state: &EnvState,
     ) -> Option<Value<'s>> {
         let id = Id::from_f64(scope.read_f64(arguments[0]));
-        let taken = state.with_driver(|driver| driver.table().take_body(id));
+        let taken = state.with_answers(id, |answers| answers.take_body(id));
         match taken.unwrap_or(TakenBody::None(gneiss_core::BodyOutcome::Gone)) {
             TakenBody::None(outcome) => Some(scope.uint32(outcome as u32)),
             TakenBody::Bytes(bytes) => {
                 // The buffer is out of the engine here: allocating in the isolate may collect garbage.
                 let array = scope.bytes(&bytes);
-                state.with_driver(|driver| driver.table().recycle(bytes));
+                state.with_answers(id, |answers| answers.recycle(bytes));
                 array
             }
         }
@@ -225,10 +224,27 @@ impl HotCall for Extend {
             Id::from_f64(scope.read_f64(id)),
             scope.read_f64(milliseconds) as u64,
         );
+        // The whole meaning of this call is a time.
+        state.with_driver(Driver::be_on_time);
         let is_open = state
-            .with_driver(|driver| driver.table_now().extend(id, milliseconds))
+            .with_answers(id, |answers| answers.extend(id, milliseconds))
             .unwrap_or(false);
         Some(scope.boolean(is_open))
+    }
+}
+
+struct GiveTurn;
+
+impl HotCall for GiveTurn {
+    const NAME: &'static std::ffi::CStr = c"giveTurn";
+
+    fn call<'s>(
+        _scope: &Scope<'s>,
+        _arguments: &Arguments<'s>,
+        state: &EnvState,
+    ) -> Option<Value<'s>> {
+        threads::on_turn(state);
+        None
     }
 }
 

@@ -1,13 +1,13 @@
 //! Events to JavaScript: one callback scope a batch, positional arguments, nothing borrowed meanwhile.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use gneiss_core::{Event, Id, ServerKey};
+use gneiss_core::{Delivery, Id, ServerKey};
 
-use crate::driver::{Driver, TURN};
+use crate::driver::Driver;
 use crate::env::EnvState;
-use crate::peer::BATCH;
 use crate::sys::{Reference, Scope, Thrown, Value};
+use crate::threads::{THREADED, Threads};
 
 /// What a server calls in JavaScript.
 pub(crate) struct ServerFunctions {
@@ -15,17 +15,6 @@ pub(crate) struct ServerFunctions {
     pub(crate) dispatch: Reference,
     /// Called for every other event.
     pub(crate) notify: Reference,
-}
-
-/// Kinds of notifications, as in `EventKind` of `native.ts`.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-enum Kind {
-    Chunk = 1,
-    Drain = 2,
-    Done = 3,
-    Abort = 4,
-    Closed = 5,
 }
 
 /// An event made ready to be called.
@@ -65,11 +54,28 @@ pub(crate) fn leave_when_empty(state: &EnvState) {
     }
 }
 
+/// Delivers what the I/O threads have told, in the callback scope that Node has opened.
+pub(crate) fn deliver_remote(scope: &Scope<'_>, state: &EnvState, started: Instant) {
+    deliver_calls(scope, state, started, || {
+        state.with_threads(|threads| next_remote(scope, threads))?
+    });
+}
+
 fn deliver_batch(scope: &Scope<'_>, state: &EnvState, started: Instant) {
+    deliver_calls(scope, state, started, || {
+        state.with_driver(|driver| next_local(scope, driver))?
+    });
+}
+
+/// Calls JavaScript for what `next` gives: 16 requests at most, or what fits into the turn.
+fn deliver_calls<'s>(
+    scope: &Scope<'s>,
+    state: &EnvState,
+    started: Instant,
+    mut next: impl FnMut() -> Option<Call<'s>>,
+) {
     let mut requests: usize = 0;
-    loop {
-        let call = state.with_driver(|driver| next_call(scope, driver));
-        let Some(Some(call)) = call else { return };
+    while let Some(call) = next() {
         let outcome = match call.function {
             Some(function) => scope.call(
                 function,
@@ -78,7 +84,7 @@ fn deliver_batch(scope: &Scope<'_>, state: &EnvState, started: Instant) {
             None => Ok(()),
         };
         if let (Err(_), Some(id)) = (outcome, call.request) {
-            state.with_driver(|driver| driver.table.fail(id));
+            state.with_answers(id, |answers| answers.fail(id));
         }
         if let Some(server) = call.closed {
             forget_server(scope, state, server);
@@ -87,109 +93,103 @@ fn deliver_batch(scope: &Scope<'_>, state: &EnvState, started: Instant) {
             return;
         }
         requests = requests.saturating_add(usize::from(call.request.is_some()));
-        let waits = state.with_driver(|driver| !driver.table.lane().is_empty());
-        if waits != Some(true) || requests >= BATCH || started.elapsed() >= TURN {
+        if requests >= BATCH || started.elapsed() >= TURN {
             return;
         }
     }
 }
 
-/// Takes the next event and makes its arguments. The text is copied by Node; no JavaScript runs.
-fn next_call<'s>(scope: &Scope<'s>, driver: &mut Driver) -> Option<Call<'s>> {
-    let event = driver.table.lane_mut().pop()?;
-    Some(match event {
-        Event::Request {
+/// The next event of the loop driver.
+fn next_local<'s>(scope: &Scope<'s>, driver: &mut Driver) -> Option<Call<'s>> {
+    let Driver { table, servers, .. } = driver;
+    let find = |server: Option<ServerKey>| match server {
+        Some(server) => servers.get(usize::from(server.0))?.as_ref(),
+        None => servers.iter().flatten().next(),
+    };
+    Some(call_of(scope, table.lane_mut().deliver()?, find))
+}
+
+/// The next event of the threaded driver.
+fn next_remote<'s>(scope: &Scope<'s>, threads: &mut Threads) -> Option<Call<'s>> {
+    let (remote, servers) = threads.parts();
+    let find = |server: Option<ServerKey>| servers.functions(server);
+    let mut call = call_of(scope, remote.deliver()?, find);
+    call.closed = call.closed.map(|server| ServerKey(server.0 | THREADED));
+    Some(call)
+}
+
+/// Makes the arguments of an event. The text is copied by Node; no JavaScript runs. `find` gives what a
+/// server calls: events of exchanges find their object by id, so any server's function will do for them.
+fn call_of<'s, 'f>(
+    scope: &Scope<'s>,
+    delivery: Delivery<'_>,
+    find: impl Fn(Option<ServerKey>) -> Option<&'f ServerFunctions>,
+) -> Call<'s> {
+    let notification = |server, subject: f64, kind: u32, detail: u32| {
+        let detail = scope.uint32(detail);
+        Call {
+            function: find(server).and_then(|found| scope.deref(&found.notify)),
+            arguments: [scope.number(subject), scope.uint32(kind), detail, detail],
+            count: 3,
+            request: None,
+            closed: None,
+        }
+    };
+    match delivery {
+        Delivery::Request {
             id,
             server,
             meta,
-            offset,
-            target_len,
-            head_len,
-        } => {
-            let lane = driver.table.lane();
-            let target = scope.latin1(lane.text(offset, target_len));
-            let head = scope.latin1(lane.text(offset.saturating_add(target_len), head_len));
-            let function = functions(driver, server).and_then(|found| scope.deref(&found.dispatch));
-            let arguments = [
+            target,
+            head,
+        } => Call {
+            function: find(Some(server)).and_then(|found| scope.deref(&found.dispatch)),
+            arguments: [
                 scope.number(id.to_f64()),
                 scope.uint32(meta.0),
-                target,
-                head,
-            ];
-            Call {
-                function,
-                arguments,
-                count: 4,
-                request: Some(id),
-                closed: None,
-            }
+                scope.latin1(target),
+                scope.latin1(head),
+            ],
+            count: 4,
+            request: Some(id),
+            closed: None,
+        },
+        Delivery::Notice { id, kind, detail } => {
+            notification(None, id.to_f64(), kind as u32, detail)
         }
-        Event::Chunk { id } => notification(scope, driver, id, Kind::Chunk, 0),
-        Event::Drain { id } => notification(scope, driver, id, Kind::Drain, 0),
-        Event::Done { id } => notification(scope, driver, id, Kind::Done, 0),
-        Event::Abort { id, reason } => notification(scope, driver, id, Kind::Abort, reason as u32),
-        Event::Closed { server } => {
-            let function = functions(driver, server).and_then(|found| scope.deref(&found.notify));
-            let arguments = arguments_of(scope, f64::from(server.0), Kind::Closed, 0);
-            Call {
-                function,
-                arguments,
-                count: 3,
-                request: None,
-                closed: Some(server),
-            }
-        }
-    })
-}
-
-/// Notifications of exchanges find their object by id, so any server's function will do.
-fn notification<'s>(
-    scope: &Scope<'s>,
-    driver: &Driver,
-    id: Id,
-    kind: Kind,
-    detail: u32,
-) -> Call<'s> {
-    let function = driver
-        .servers
-        .iter()
-        .flatten()
-        .next()
-        .and_then(|found| scope.deref(&found.notify));
-    Call {
-        function,
-        arguments: arguments_of(scope, id.to_f64(), kind, detail),
-        count: 3,
-        request: None,
-        closed: None,
+        Delivery::Closed { server } => Call {
+            closed: Some(server),
+            ..notification(Some(server), f64::from(server.0), CLOSED, 0)
+        },
     }
-}
-
-fn arguments_of<'s>(scope: &Scope<'s>, subject: f64, kind: Kind, detail: u32) -> [Value<'s>; 4] {
-    let detail = scope.uint32(detail);
-    [
-        scope.number(subject),
-        scope.uint32(kind as u32),
-        detail,
-        detail,
-    ]
-}
-
-fn functions(driver: &Driver, server: ServerKey) -> Option<&ServerFunctions> {
-    driver.servers.get(usize::from(server.0))?.as_ref()
 }
 
 /// Forgets a server and releases what it called.
 pub(crate) fn forget_server(scope: &Scope<'_>, state: &EnvState, server: ServerKey) {
-    let functions = state.with_driver(|driver| {
-        driver.table.remove_server(server);
-        driver
-            .servers
-            .get_mut(usize::from(server.0))
-            .and_then(Option::take)
-    });
+    let functions = match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.forget(server)),
+        None => state.with_driver(|driver| {
+            driver.table.remove_server(server);
+            driver
+                .servers
+                .get_mut(usize::from(server.0))
+                .and_then(Option::take)
+        }),
+    };
     if let Some(Some(functions)) = functions {
         scope.release(functions.dispatch);
         scope.release(functions.notify);
     }
 }
+
+/// The key of a server among those with threads; none for one of the loop driver.
+pub(crate) fn threaded(server: ServerKey) -> Option<ServerKey> {
+    (server.0 & THREADED != 0).then_some(ServerKey(server.0 & !THREADED))
+}
+
+/// `closed` of `EventKind` in `native.ts`; the other kinds are those of `Notice`.
+const CLOSED: u32 = 5;
+/// Exchanges that are dispatched in one callback scope.
+pub(crate) const BATCH: usize = 16;
+/// Our own share of a loop iteration; the rest belongs to timers and other I/O.
+pub(crate) const TURN: Duration = Duration::from_millis(1);

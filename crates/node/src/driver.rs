@@ -9,12 +9,13 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gneiss_core::{Clock, Doorbell, ServerKey, Table};
 
-use crate::dispatch::{self, ServerFunctions};
+use crate::dispatch::{self, ServerFunctions, TURN};
 use crate::env::EnvState;
+use crate::options::{Stats, number};
 use crate::peer::{ListenerPlace, Peer};
 use crate::phases::Phases;
 use crate::uv::READABLE;
@@ -89,10 +90,9 @@ impl Driver {
         &mut self.table
     }
 
-    /// The table, at this very moment: for a call whose whole meaning is a time.
-    pub(crate) fn table_now(&mut self) -> &mut Table {
+    /// Reads the clock, also in a turn: for a call whose whole meaning is a time.
+    pub(crate) fn be_on_time(&mut self) {
         self.read_clock();
-        &mut self.table
     }
 
     /// Accepts no more for a server, drains it, cuts what is left after `timeout` milliseconds.
@@ -117,6 +117,19 @@ impl Driver {
             self.note(key, 0, READABLE);
         }
         self.after_work();
+    }
+
+    /// What a server holds and has done.
+    pub(crate) fn stats(&self, server: ServerKey) -> Option<Stats> {
+        let table = &self.table;
+        let mut found = Stats::of("loop", &[table.counters(server)?]);
+        let held = table.held_by(server);
+        found.body_bytes = number(held.body as u64);
+        found.response_bytes = number(held.response as u64);
+        found.slots = number(table.slots_of(server) as u64);
+        found.timers = number(table.timers_of(server) as u64);
+        found.queued_messages = number(table.lane().len() as u64);
+        Some(found)
     }
 
     /// Whether anything waits for the check phase.
@@ -278,7 +291,5 @@ pub(crate) fn on_timer(state: &EnvState) {
     });
 }
 
-/// Our own share of a loop iteration; the rest belongs to timers and other I/O.
-pub(crate) const TURN: Duration = Duration::from_millis(1);
 /// One read of a socket.
 const READ_MOST: usize = 64 * 1024;

@@ -5,11 +5,13 @@ use std::ffi::c_void;
 use std::rc::Rc;
 use std::thread::{self, ThreadId};
 
+use gneiss_core::{Answers, Id};
 use napi_sys::napi_env;
 use static_assertions::assert_not_impl_any;
 
 use crate::driver::Driver;
 use crate::sys::{self, AsyncContext, CleanupHook, Reference, Scope, Value};
+use crate::threads::Threads;
 use crate::uv::Handle;
 
 /// Everything the border keeps for one isolate. `!Send` and `!Sync` by what it holds.
@@ -21,6 +23,8 @@ pub(crate) struct EnvState {
     event_loop: *mut c_void,
     thread: ThreadId,
     driver: RefCell<Option<Driver>>,
+    /// Made with the first server that has threads, and kept.
+    threads: RefCell<Option<Threads>>,
     /// Present while a driver exists: Node then waits for us before the environment ends.
     hook: RefCell<Option<CleanupHook>>,
     /// What callback scopes are opened in; made with the first server and kept.
@@ -57,6 +61,7 @@ impl EnvState {
             event_loop: sys::event_loop(env),
             thread: thread::current().id(),
             driver: RefCell::new(None),
+            threads: RefCell::new(None),
             hook: RefCell::new(None),
             context: RefCell::new(None),
             handles: Cell::new(0),
@@ -94,6 +99,34 @@ impl EnvState {
     /// Runs `work` on the driver; `None` when no server is open.
     pub(crate) fn with_driver<R>(&self, work: impl FnOnce(&mut Driver) -> R) -> Option<R> {
         self.driver.borrow_mut().as_mut().map(work)
+    }
+
+    /// The threaded driver, once a server has asked for it.
+    pub(crate) fn threads(&self) -> &RefCell<Option<Threads>> {
+        &self.threads
+    }
+
+    /// Runs `work` on the threaded driver; `None` when no server ever asked for it.
+    pub(crate) fn with_threads<R>(&self, work: impl FnOnce(&mut Threads) -> R) -> Option<R> {
+        self.threads.borrow_mut().as_mut().map(work)
+    }
+
+    /// Runs `work` on whatever owns an exchange; `None` when that is gone.
+    pub(crate) fn with_answers<R>(
+        &self,
+        id: Id,
+        work: impl FnOnce(&mut dyn Answers) -> R,
+    ) -> Option<R> {
+        if id.owner() == 0 {
+            self.with_driver(|driver| work(driver.table()))
+        } else {
+            self.with_threads(|threads| work(&mut threads.remote))
+        }
+    }
+
+    /// No JavaScript may be called from now on.
+    pub(crate) fn begin_ending(&self) {
+        self.is_ending.set(true);
     }
 
     /// A panic was caught at an edge of ours.

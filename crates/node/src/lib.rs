@@ -1,7 +1,7 @@
 //! The Node-API border of gneiss: conversions and calls. It decides nothing about HTTP.
 //!
 //! In reading order: `server` (the cold functions), `calls` (the hot ones), `env` (what an isolate
-//! owns), `driver`, `phases`, `peer`, `ready` and `dispatch` (the loop driver), and the only places of `unsafe`:
+//! owns), `driver`, `phases`, `peer`, `ready` and `dispatch` (the loop driver), `threads` (the threaded one), and the only places of `unsafe`:
 //! `sys` (Node-API) and `uv` (libuv).
 
 #![cfg_attr(
@@ -20,4 +20,5 @@ mod phases;
 mod ready;
 mod server;
 mod sys;
+mod threads;
 mod uv;

@@ -6,8 +6,9 @@
 )]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use gneiss_core::{Bind, Counters, Endpoint, ServerConfig};
+use gneiss_core::{Bind, Counter, Counters, Endpoint, ServerConfig};
 use napi_derive::napi;
 
 /// One address to listen on. Exactly one of `host` (with `port`), `path` and `fd` is set.
@@ -92,6 +93,8 @@ pub struct NativeConfig {
     pub server_header: String,
     /// `auto`, `loop` or `thread`.
     pub runtime_mode: String,
+    /// I/O threads of the threaded driver.
+    pub runtime_threads: u32,
 }
 
 impl NativeConfig {
@@ -123,6 +126,7 @@ impl NativeConfig {
             allow_half_open: core.allow_half_open,
             server_header: String::from_utf8_lossy(&core.server_header).into_owned(),
             runtime_mode: "auto".to_owned(),
+            runtime_threads: 1,
         }
     }
 
@@ -255,35 +259,38 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Reads a server's counters; what is counted when it is asked for is filled in by the caller.
-    pub(crate) fn of(counters: &Counters) -> Self {
-        let count = |counter: &gneiss_core::Counter| number(counter.get());
+    /// Sums the counters of a server, one set for each thread that has its connections.
+    pub(crate) fn of(mode: &str, counters: &[Arc<Counters>]) -> Self {
+        let count = |of: fn(&Counters) -> &Counter| {
+            let values = counters.iter().map(|counters| of(counters).get());
+            number(values.fold(0, u64::saturating_add))
+        };
         Self {
-            mode: "loop".to_owned(),
-            connections: count(&counters.connections),
-            requests: count(&counters.requests),
-            bodies: count(&counters.bodies),
-            body_bytes: 0.0,
-            response_bytes: 0.0,
-            slots: 0.0,
+            mode: mode.to_owned(),
+            connections: count(|counters| &counters.connections),
+            requests: count(|counters| &counters.requests),
+            bodies: count(|counters| &counters.bodies),
+            body_bytes: count(|counters| &counters.body_bytes),
+            response_bytes: count(|counters| &counters.response_bytes),
+            slots: count(|counters| &counters.slots),
             external_bytes: 0.0,
-            tasks: 0.0,
+            tasks: count(|counters| &counters.tasks),
             queued_messages: 0.0,
-            doorbell_refs: 0.0,
+            doorbell_refs: count(|counters| &counters.doorbell_refs),
             pending_releases: 0.0,
-            timers: 0.0,
-            file_descriptors: count(&counters.file_descriptors),
-            threads: 0.0,
+            timers: count(|counters| &counters.timers),
+            file_descriptors: count(|counters| &counters.file_descriptors),
+            threads: count(|counters| &counters.threads),
             wrong_thread_drops: 0.0,
-            panics_total: count(&counters.panics_total),
-            connections_total: count(&counters.connections_total),
-            requests_total: count(&counters.requests_total),
-            refused_total: count(&counters.refused_total),
-            aborted_total: count(&counters.aborted_total),
-            received_bytes_total: count(&counters.received_bytes_total),
-            sent_bytes_total: count(&counters.sent_bytes_total),
-            timeouts_total: count(&counters.timeouts_total),
-            accept_errors_total: count(&counters.accept_errors_total),
+            panics_total: count(|counters| &counters.panics_total),
+            connections_total: count(|counters| &counters.connections_total),
+            requests_total: count(|counters| &counters.requests_total),
+            refused_total: count(|counters| &counters.refused_total),
+            aborted_total: count(|counters| &counters.aborted_total),
+            received_bytes_total: count(|counters| &counters.received_bytes_total),
+            sent_bytes_total: count(|counters| &counters.sent_bytes_total),
+            timeouts_total: count(|counters| &counters.timeouts_total),
+            accept_errors_total: count(|counters| &counters.accept_errors_total),
         }
     }
 }

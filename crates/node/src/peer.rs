@@ -365,8 +365,6 @@ impl Driver {
     }
 }
 
-/// Exchanges that are dispatched in one callback scope.
-pub(crate) const BATCH: usize = 16;
 /// Connections accepted in one turn.
 const ACCEPTS: usize = 64;
 /// Milliseconds until accept is tried again after it failed.

@@ -2,9 +2,9 @@
 
 use std::ffi::c_int;
 
+use crate::dispatch::BATCH;
 use crate::driver::{Driver, LISTENER};
 use crate::env::EnvState;
-use crate::peer::BATCH;
 use crate::uv::{DISCONNECT, READABLE, WRITABLE};
 
 /// What poll callbacks noted of a socket since it was last looked at.

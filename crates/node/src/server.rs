@@ -17,13 +17,17 @@ use napi::bindgen_prelude::{FnArgs, Function, Object};
 use napi::{Env, JsValue};
 use napi_derive::napi;
 
-use crate::dispatch::{ServerFunctions, forget_server, leave_when_empty};
+use crate::dispatch::{ServerFunctions, forget_server, leave_when_empty, threaded};
 use crate::driver::Driver;
 use crate::env::EnvState;
 use crate::error::Code;
 use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, Stats, number, whole};
 use crate::sys::{self, Scope};
+use crate::threads::{self, THREADED, Threads};
 use crate::{calls, uv};
+
+/// Asks for a turn: `() => setImmediate(giveTurn)`.
+type Later<'s> = Function<'s, (), ()>;
 
 type Failure = napi::Error<Code>;
 
@@ -69,26 +73,29 @@ pub fn defaults() -> NativeConfig {
 }
 
 /// Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
+/// `later` has JavaScript call `giveTurn` behind timers and I/O.
 #[napi]
 pub fn listen(
     env: Env,
     config: NativeConfig,
     dispatch: Dispatch<'_>,
     notify: Notify<'_>,
+    later: Later<'_>,
 ) -> Result<u32, Failure> {
     let state = state_of(env)?;
-    let is_loop = matches!(config.runtime_mode.as_str(), "auto" | "loop");
-    if !is_loop || !uv::is_available() || state.event_loop().is_null() {
-        let reason = "runtimeMode must be auto or loop, and this runtime must have libuv";
-        return Err(napi::Error::new(Code::Option, reason.to_owned()));
-    }
+    let is_threaded = is_threaded(&config, state)?;
     let listeners = config
         .bind
         .iter()
         .map(|bind| open(bind, config.backlog))
         .collect::<Result<Vec<Listener>, Failure>>()?;
     let scope = Scope::new(state);
-    if !state.ensure_context(&scope) || !ensure_driver(state) {
+    let is_ready = if is_threaded {
+        threads::ensure(&scope, state, scope.reference(scope.adopt(later.raw())))
+    } else {
+        state.ensure_context(&scope) && ensure_driver(state)
+    };
+    if !is_ready {
         return Err(native_failure("the runtime refuses a handle"));
     }
     let dispatch = scope.reference(scope.adopt(dispatch.raw()));
@@ -97,6 +104,9 @@ pub fn listen(
         return Err(native_failure("the runtime refuses a reference"));
     };
     let functions = ServerFunctions { dispatch, notify };
+    if is_threaded {
+        return start_threads(&scope, state, &config, listeners, functions);
+    }
     let server = state.with_driver(|driver| start(driver, state, &config, listeners, functions));
     let (server, is_listening) = server.ok_or_else(|| native_failure("the driver is gone"))?;
     if is_listening {
@@ -110,7 +120,17 @@ pub fn listen(
 /// Where the server listens.
 #[napi]
 pub fn addresses(env: Env, server: u32) -> Result<Vec<NativeAddress>, Failure> {
+    let state = state_of(env)?;
     let server = key(server);
+    if let Some(server) = threaded(server) {
+        let read = |threads: &mut Threads| {
+            let listeners = threads.listeners(server).iter();
+            listeners
+                .map(|listener| NativeAddress::from(listener.address()))
+                .collect()
+        };
+        return Ok(state.with_threads(read).unwrap_or_default());
+    }
     let read = |driver: &mut Driver| {
         let places = driver
             .listeners
@@ -121,34 +141,41 @@ pub fn addresses(env: Env, server: u32) -> Result<Vec<NativeAddress>, Failure> {
             .map(|place| NativeAddress::from(place.listener.address()))
             .collect()
     };
-    Ok(state_of(env)?.with_driver(read).unwrap_or_default())
+    Ok(state.with_driver(read).unwrap_or_default())
 }
 
 /// Keeps the process alive for the server's listeners.
 #[napi]
 pub fn ref_server(env: Env, server: u32) -> Result<(), Failure> {
-    state_of(env)?.with_driver(|driver| driver.set_listeners_ref(key(server), true));
+    set_ref(state_of(env)?, key(server), true);
     Ok(())
 }
 
 /// Lets the process end although the server listens.
 #[napi]
 pub fn unref_server(env: Env, server: u32) -> Result<(), Failure> {
-    state_of(env)?.with_driver(|driver| driver.set_listeners_ref(key(server), false));
+    set_ref(state_of(env)?, key(server), false);
     Ok(())
 }
 
 /// Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows.
 #[napi]
 pub fn close_server(env: Env, server: u32, timeout: f64) -> Result<(), Failure> {
-    state_of(env)?.with_driver(|driver| driver.close_server(key(server), whole(timeout)));
+    let state = state_of(env)?;
+    let (server, timeout) = (key(server), whole(timeout));
+    match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.close(state, server, timeout)),
+        None => state.with_driver(|driver| driver.close_server(server, timeout)),
+    };
     Ok(())
 }
 
 /// For the end of the process: closes listeners and offers what waits to the kernel once.
 #[napi]
 pub fn flush_at_exit(env: Env) -> Result<(), Failure> {
-    state_of(env)?.with_driver(Driver::flush_at_exit);
+    let state = state_of(env)?;
+    state.with_driver(Driver::flush_at_exit);
+    threads::flush_at_exit(state);
     Ok(())
 }
 
@@ -156,19 +183,64 @@ pub fn flush_at_exit(env: Env) -> Result<(), Failure> {
 #[napi]
 pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
     let state = state_of(env)?;
-    let read = |driver: &mut Driver| {
-        let counters = driver.table.counters(key(server))?;
-        let mut found = Stats::of(&counters);
-        let held = driver.table.held_by(key(server));
-        found.body_bytes = number(held.body as u64);
-        found.response_bytes = number(held.response as u64);
-        found.slots = number(driver.table.slots_of(key(server)) as u64);
-        found.timers = number(driver.table.timers_of(key(server)) as u64);
-        found.queued_messages = number(driver.table.lane().len() as u64);
-        found.panics_total += number(state.panics());
-        Some(found)
+    let server = key(server);
+    let found = match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.stats(server)),
+        None => state.with_driver(|driver| driver.stats(server)),
     };
-    Ok(state.with_driver(read).flatten())
+    Ok(found.flatten().map(|mut found| {
+        found.panics_total += number(state.panics());
+        found
+    }))
+}
+
+/// Whether the server gets threads of its own.
+fn is_threaded(config: &NativeConfig, state: &EnvState) -> Result<bool, Failure> {
+    let has_loop = uv::is_available() && !state.event_loop().is_null();
+    match config.runtime_mode.as_str() {
+        "auto" => Ok(!has_loop),
+        "loop" if has_loop => Ok(false),
+        "thread" => Ok(true),
+        "loop" => Err(napi::Error::new(
+            Code::Option,
+            "runtimeMode loop needs a runtime with libuv, which this is not; use auto or thread"
+                .to_owned(),
+        )),
+        other => Err(napi::Error::new(
+            Code::Option,
+            format!("runtimeMode must be auto, loop or thread, not {other}"),
+        )),
+    }
+}
+
+fn start_threads(
+    scope: &Scope<'_>,
+    state: &EnvState,
+    config: &NativeConfig,
+    listeners: Vec<Listener>,
+    functions: ServerFunctions,
+) -> Result<u32, Failure> {
+    let core = Arc::new(config.to_core());
+    let count = config.runtime_threads.max(1) as usize;
+    let started = state
+        .with_threads(|threads| threads.start(state, &core, listeners, count, functions))
+        .ok_or_else(|| native_failure("the driver is gone"))?;
+    match started {
+        Ok(server) => Ok(u32::from(server.0 | THREADED)),
+        Err((error, functions)) => {
+            scope.release(functions.dispatch);
+            scope.release(functions.notify);
+            let reason = format!("the I/O threads cannot be started: {error}");
+            Err(native_failure(&reason))
+        }
+    }
+}
+
+fn set_ref(state: &EnvState, server: ServerKey, keeps_alive: bool) {
+    match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.set_ref(state, server, keeps_alive)),
+        None => state.with_driver(|driver| driver.set_listeners_ref(server, keeps_alive)),
+    };
 }
 
 fn start(

@@ -5,6 +5,7 @@
 //! or reach another thread. Debug builds check the thread in every call and abort with a message,
 //! because Node itself checks nothing.
 
+mod bell;
 mod hot;
 mod isolate;
 
@@ -16,6 +17,7 @@ use napi_sys as raw;
 
 use crate::env::EnvState;
 
+pub(crate) use bell::{BellHandle, ExitHook};
 pub(crate) use hot::{ARGUMENTS, HotCall};
 pub(crate) use isolate::{CleanupHook, adopt_descriptor, event_loop, install, pin_image, state_of};
 

@@ -310,7 +310,7 @@ impl Connection {
     }
 
     /// Whether the exchange goes on although the peer has closed its sending side.
-    fn outlives_end(&self) -> bool {
+    pub(super) fn outlives_end(&self) -> bool {
         let is_answered = self
             .open
             .as_ref()

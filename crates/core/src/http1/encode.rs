@@ -167,14 +167,7 @@ pub(crate) fn encode_trailers(
     let start = out.len();
     out.extend_from_slice(b"0\r\n");
     let pushed = push_fields(out, fields, count, |name, _, field| {
-        let is_head_field = HEAD_FIELDS
-            .iter()
-            .any(|forbidden| name.eq_ignore_ascii_case(forbidden));
-        if is_head_field {
-            Err(HeadFault::Forbidden { field })
-        } else {
-            Ok(true)
-        }
+        notice_trailer(name, field).map(|()| true)
     });
     if let Err(fault) = pushed {
         out.truncate(start);
@@ -182,6 +175,18 @@ pub(crate) fn encode_trailers(
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+/// Refuses a trailer that belongs into the head.
+pub(super) fn notice_trailer(name: &[u8], field: usize) -> Result<(), HeadFault> {
+    let is_head_field = HEAD_FIELDS
+        .iter()
+        .any(|forbidden| name.eq_ignore_ascii_case(forbidden));
+    if is_head_field {
+        Err(HeadFault::Forbidden { field })
+    } else {
+        Ok(())
+    }
 }
 
 /// Appends the interim answer that lets a waiting peer send its body.
@@ -211,7 +216,7 @@ pub(crate) fn encode_refusal(out: &mut Vec<u8>, status: u16, is_head: bool, date
 
 /// What the application has set of the fields that the server would add.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     close: bool,
     content_length: Option<u64>,
     date: bool,
@@ -230,7 +235,7 @@ fn copy_fields(out: &mut Vec<u8>, head: &AnswerHead<'_>) -> Result<Seen, HeadFau
 impl Seen {
     /// Notes a field that means something to the server. Returns whether it goes out.
     #[inline]
-    fn notice(
+    pub(super) fn notice(
         &mut self,
         head: &AnswerHead<'_>,
         name: &[u8],
@@ -274,16 +279,23 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// How the end of the answer is marked.
+    pub(super) fn framing(&self, head: &AnswerHead<'_>) -> AnswerFraming {
+        match (head.body, self.content_length, head.version) {
+            _ if is_bodyless(head) => AnswerFraming::NoBody,
+            (AnswerBody::Whole(length), _, _) | (AnswerBody::Stream, Some(length), _) => {
+                AnswerFraming::Length(length)
+            }
+            (AnswerBody::Stream, None, Version::Http11) => AnswerFraming::Chunked,
+            (AnswerBody::Stream, None, Version::Http10) => AnswerFraming::UntilClose,
+        }
+    }
+}
+
 /// Adds what the server has to say and ends the head.
 fn own_fields(out: &mut Vec<u8>, head: &AnswerHead<'_>, seen: &Seen) -> AnswerPlan {
-    let framing = match (head.body, seen.content_length, head.version) {
-        _ if is_bodyless(head) => AnswerFraming::NoBody,
-        (AnswerBody::Whole(length), _, _) | (AnswerBody::Stream, Some(length), _) => {
-            AnswerFraming::Length(length)
-        }
-        (AnswerBody::Stream, None, Version::Http11) => AnswerFraming::Chunked,
-        (AnswerBody::Stream, None, Version::Http10) => AnswerFraming::UntilClose,
-    };
+    let framing = seen.framing(head);
     let keep_alive = head.keep_alive && !seen.close && framing != AnswerFraming::UntilClose;
     if !seen.date {
         date_line(out, head.date);

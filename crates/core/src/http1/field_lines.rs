@@ -14,6 +14,24 @@ pub(super) fn push_fields(
     count: usize,
     mut judge: impl FnMut(&[u8], &[u8], usize) -> Result<bool, HeadFault>,
 ) -> Result<(), HeadFault> {
+    each_field(fields, count, |name, value, field| {
+        if judge(name, value, field)? {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+        Ok(())
+    })
+}
+
+/// Shows each field to `see` as name, value and index, or says what is wrong with it.
+#[inline]
+pub(super) fn each_field(
+    fields: &[u8],
+    count: usize,
+    mut see: impl FnMut(&[u8], &[u8], usize) -> Result<(), HeadFault>,
+) -> Result<(), HeadFault> {
     let mut rest = fields;
     let mut field: usize = 0;
     while !rest.is_empty() {
@@ -25,12 +43,7 @@ pub(super) fn push_fields(
         if !is_text(value) {
             return Err(HeadFault::Value { field });
         }
-        if judge(name, value, field)? {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        }
+        see(name, value, field)?;
         field = field.wrapping_add(1);
         rest = after;
     }

@@ -4,6 +4,7 @@
 //! `connection` is the state machine over them; `request` holds its request side, `answer` its
 //! response side and `clock` its deadlines. Nothing in here knows sockets, threads or lanes.
 
+mod afar;
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod clock;
@@ -15,6 +16,7 @@ mod field;
 mod field_lines;
 pub(crate) mod head;
 mod head_fault;
+pub(crate) mod judge;
 mod lines;
 mod refusal;
 pub(crate) mod request;

@@ -75,45 +75,50 @@ impl Open {
             wants_drain: false,
         }
     }
+
+    /// The decoded bytes; there is room for more now.
+    pub(super) fn take_bytes(&mut self, now: u64) -> Vec<u8> {
+        if let Some(full_since) = self.full_since.take() {
+            self.body_since = self
+                .body_since
+                .saturating_add(now.saturating_sub(full_since));
+            self.body_byte_at = now;
+        }
+        std::mem::take(&mut self.body)
+    }
 }
 
 impl Connection {
     /// Body bytes for the application; the first call lets a waiting peer continue.
     pub fn take_body<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) -> TakenBody {
-        let Some(open) = &mut self.open else {
-            return TakenBody::None(BodyOutcome::Gone);
-        };
-        if open.expects {
-            open.expects = false;
-            open.body_since = turn.now;
-            open.body_byte_at = turn.now;
-            // Bytes that are here show that the peer did not wait; after a head 100 is too late.
-            if open.body.is_empty()
-                && open.decoder.is_some()
-                && matches!(open.answer, Answer::Waiting)
-            {
-                self.begin_writing(turn);
-                encode_continue(&mut self.out);
-            }
-        }
+        self.let_continue(turn);
         let Some(open) = &mut self.open else {
             return TakenBody::None(BodyOutcome::Gone);
         };
         if !open.body.is_empty() {
-            let bytes = std::mem::take(&mut open.body);
-            if let Some(full_since) = open.full_since.take() {
-                open.body_since = open
-                    .body_since
-                    .saturating_add(turn.now.saturating_sub(full_since));
-                open.body_byte_at = turn.now;
-            }
-            return TakenBody::Bytes(bytes);
+            return TakenBody::Bytes(open.take_bytes(turn.now));
         }
         if open.decoder.is_none() {
             return TakenBody::None(BodyOutcome::End);
         }
         open.wanted_since.get_or_insert(turn.now);
         TakenBody::None(BodyOutcome::Pending)
+    }
+
+    /// The application asks for the body: a peer that waits for 100 (Continue) gets it, once.
+    pub(super) fn let_continue<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
+        let Some(open) = &mut self.open else { return };
+        if !std::mem::take(&mut open.expects) {
+            return;
+        }
+        open.body_since = turn.now;
+        open.body_byte_at = turn.now;
+        // Bytes that are here show that the peer did not wait; after a head 100 is too late.
+        if open.body.is_empty() && open.decoder.is_some() && matches!(open.answer, Answer::Waiting)
+        {
+            self.begin_writing(turn);
+            encode_continue(&mut self.out);
+        }
     }
 
     /// Consumes what it can of `data` and returns how much.

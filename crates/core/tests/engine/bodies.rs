@@ -1,6 +1,6 @@
 //! Request bodies: limits, back-pressure, 100 (Continue).
 
-use gneiss_core::{AbortReason, BodyOutcome, Fate, ServerConfig, TakenBody};
+use gneiss_core::{AbortReason, Answers, BodyOutcome, Fate, ServerConfig, TakenBody};
 
 use crate::workbench::Workbench;
 

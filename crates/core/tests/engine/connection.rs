@@ -1,6 +1,6 @@
 //! Order, ends and framing of answers.
 
-use gneiss_core::{AbortReason, BodyOutcome, ChunkOutcome, Fate, ServerConfig, TakenBody};
+use gneiss_core::{AbortReason, Answers, BodyOutcome, ChunkOutcome, Fate, ServerConfig, TakenBody};
 
 use crate::workbench::{GET, Workbench, text};
 

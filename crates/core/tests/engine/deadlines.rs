@@ -1,6 +1,6 @@
 //! Every state ends by itself, and none too early.
 
-use gneiss_core::{AbortReason, BodyOutcome, Fate, ServerConfig, TakenBody};
+use gneiss_core::{AbortReason, Answers, BodyOutcome, Fate, ServerConfig, TakenBody};
 
 use crate::workbench::{GET, Workbench};
 

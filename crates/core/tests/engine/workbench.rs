@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gneiss_core::table::Table;
 use gneiss_core::{
-    AbortReason, ChunkOutcome, Counters, Doorbell, Event, Held, Id, Reply, ServerConfig, ServerKey,
-    TakenBody, Wish,
+    AbortReason, Answers, ChunkOutcome, Counters, Doorbell, Event, Held, Id, Reply, ServerConfig,
+    ServerKey, TakenBody, Wish,
 };
 
 /// The least request.

@@ -1,0 +1,166 @@
+//! The connection between an isolate and one I/O thread.
+
+use std::sync::{Arc, Condvar, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use super::batch::{Command, CommandBatch};
+use super::mailbox::{Batch, Mailbox};
+use super::seen::Seen;
+use crate::counters::Counters;
+use crate::exchange::{Id, ServerKey};
+use crate::sync::{Mutex, lock};
+
+/// Where an I/O thread gets its commands, and what wakes it.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    commands: Mailbox<CommandBatch>,
+    /// Of the thread's main task, from its first poll on.
+    waker: Mutex<Option<Waker>>,
+    /// The end of the process waits for this, and nobody else does.
+    is_flushed: std::sync::Mutex<bool>,
+    flushed: Condvar,
+}
+
+impl Inbox {
+    /// An empty one.
+    pub(super) fn new() -> Self {
+        Self {
+            commands: Mailbox::new(CommandBatch::default()),
+            waker: Mutex::new(None),
+            is_flushed: std::sync::Mutex::new(false),
+            flushed: Condvar::new(),
+        }
+    }
+
+    /// Hands commands over and wakes the thread unless it was woken for earlier ones.
+    pub(super) fn post(&self, commands: &mut CommandBatch) {
+        if !self.commands.post(commands) {
+            return;
+        }
+        if let Some(waker) = lock(&self.waker).as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Fetches the commands into an empty batch.
+    pub(super) fn take(&self, commands: &mut CommandBatch) {
+        self.commands.take(commands);
+    }
+
+    /// Sets whom to wake. Fetch the commands afterwards: those that came before woke nobody.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        *lock(&self.waker) = Some(waker.clone());
+    }
+
+    /// Everything was offered to the kernel, or the thread has ended.
+    pub(super) fn set_flushed(&self) {
+        let mut is_flushed = self
+            .is_flushed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *is_flushed = true;
+        self.flushed.notify_all();
+    }
+
+    /// How many commands lie here.
+    pub(super) fn len(&self) -> usize {
+        self.commands.len()
+    }
+}
+
+/// The isolate's end.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) server: ServerKey,
+    pub(super) counters: Arc<Counters>,
+    inbox: Arc<Inbox>,
+    commands: CommandBatch,
+    /// Exchanges by slot.
+    seen: Vec<Seen>,
+    /// How many of them are open or leaving.
+    pub(super) open: usize,
+    pub(super) stream_buffer: usize,
+}
+
+impl Line {
+    /// A line to a thread that begins to work.
+    pub(super) fn new(
+        server: ServerKey,
+        counters: Arc<Counters>,
+        inbox: Arc<Inbox>,
+        stream_buffer: usize,
+    ) -> Self {
+        Self {
+            server,
+            counters,
+            inbox,
+            commands: CommandBatch::default(),
+            seen: Vec::new(),
+            open: 0,
+            stream_buffer,
+        }
+    }
+
+    /// What is known of an exchange; none for a stale id.
+    pub(super) fn find(&mut self, id: Id) -> Option<&mut Seen> {
+        let seen = self.seen.get_mut(id.slot() as usize)?;
+        (seen.id == id).then_some(seen)
+    }
+
+    /// The place of an exchange, whoever was there before.
+    pub(super) fn place(&mut self, id: Id) -> Option<&mut Seen> {
+        let slot = id.slot() as usize;
+        if slot >= self.seen.len() {
+            self.seen.resize_with(slot.saturating_add(1), Seen::none);
+        }
+        self.seen.get_mut(slot)
+    }
+
+    /// Queues a command with its bytes.
+    pub(super) fn say(&mut self, command: Command, parts: [&[u8]; 2]) {
+        self.commands.commands.push(command);
+        for part in parts {
+            self.commands.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// Whether commands wait to be handed over.
+    pub(super) fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
+    /// Commands that the thread has not fetched.
+    pub(super) fn waiting(&self) -> usize {
+        self.commands.len().saturating_add(self.inbox.len())
+    }
+
+    /// Request bytes that have arrived and were not taken.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.seen.iter().map(|seen| seen.body.len()).sum()
+    }
+
+    /// Tells the thread to close everything and to end.
+    pub(super) fn stop(&mut self) {
+        self.say(Command::Stop, [b"", b""]);
+        self.flush();
+    }
+
+    /// Waits until everything was offered to the kernel, but no longer than `most`.
+    pub(super) fn wait_until_flushed(&self, most: Duration) {
+        let is_flushed = self.inbox.is_flushed.lock();
+        let is_flushed = is_flushed.unwrap_or_else(PoisonError::into_inner);
+        let wait = self
+            .inbox
+            .flushed
+            .wait_timeout_while(is_flushed, most, |is_flushed| !*is_flushed);
+        drop(wait);
+    }
+
+    /// Hands the commands over.
+    pub(super) fn flush(&mut self) {
+        if self.has_commands() {
+            self.inbox.post(&mut self.commands);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The threaded driver: connections on I/O threads of their own, the application on its isolate's.
+//!
+//! In reading order: `remote` and `sending` (the isolate's side: events out, commands in), `seen` (what it
+//! knows of an exchange), `line`, `batch`, `mailbox`, `door` (what lies between), `start` and `worker` (the
+//! I/O threads), `crowd` (how they share the connections).
+
+mod batch;
+mod crowd;
+mod door;
+mod line;
+mod mailbox;
+mod remote;
+mod seen;
+mod sending;
+mod start;
+mod worker;
+
+pub use door::{Bell, Door};
+pub use remote::Remote;

@@ -1,0 +1,131 @@
+//! What an I/O thread tells its isolate.
+
+use std::sync::Arc;
+
+use super::super::batch::{Word, WordBatch};
+use super::super::door::Door;
+use super::super::mailbox::Mailbox;
+use super::Worker;
+use crate::exchange::{Event, Id, Meta, ServerKey};
+
+/// The way to the isolate.
+#[derive(Debug)]
+pub(in crate::thread) struct Post {
+    server: ServerKey,
+    batch: WordBatch,
+    words: Arc<Mailbox<WordBatch>>,
+    door: Arc<Door>,
+}
+
+impl Post {
+    /// The way of a server, which the isolate knows as `server`.
+    pub(in crate::thread) fn new(
+        server: ServerKey,
+        words: Arc<Mailbox<WordBatch>>,
+        door: Arc<Door>,
+    ) -> Self {
+        Self {
+            server,
+            batch: WordBatch::default(),
+            words,
+            door,
+        }
+    }
+
+    /// The same way for somebody else, with nothing on it.
+    pub(in crate::thread) fn another(&self) -> Self {
+        Self::new(self.server, Arc::clone(&self.words), Arc::clone(&self.door))
+    }
+
+    /// Tells that nothing is left of this thread.
+    pub(in crate::thread) fn closed(mut self) {
+        let server = self.server;
+        self.batch.words.push(Word::Event(Event::Closed { server }));
+        self.flush();
+    }
+
+    /// Hands over what was collected.
+    pub(super) fn flush(&mut self) {
+        if self.words.post(&mut self.batch) {
+            self.door.ring();
+        }
+    }
+
+    fn body(&mut self, id: Id, bytes: &[u8], is_end: bool) {
+        let offset = self.batch.text.len();
+        self.batch.text.extend_from_slice(bytes);
+        self.batch.words.push(Word::Body {
+            id,
+            offset,
+            len: bytes.len(),
+            is_end,
+        });
+    }
+}
+
+impl Worker {
+    /// Collects what the engine has to tell, and what follows from it.
+    pub(super) fn collect(&mut self) {
+        while let Some(event) = self.table.lane_mut().pop() {
+            match event {
+                Event::Request { .. } => self.collect_request(event),
+                Event::Chunk { id } => self.collect_body(id),
+                Event::Drain { id } => self.report_room(id),
+                Event::Abort { .. } | Event::Done { .. } => {
+                    self.post.batch.words.push(Word::Event(event));
+                }
+                // Reported by the thread itself, when it holds nothing any more.
+                Event::Closed { .. } => {}
+            }
+        }
+        self.table.lane_mut().recycle();
+        self.post.batch.words.append(&mut self.later);
+    }
+
+    /// A request whose peer has left already is not told at all.
+    fn collect_request(&mut self, event: Event) {
+        let Event::Request {
+            id,
+            meta,
+            offset,
+            target_len,
+            head_len,
+            ..
+        } = event
+        else {
+            return;
+        };
+        if !self.table.is_open(id) {
+            return;
+        }
+        let text = &mut self.post.batch.text;
+        let begin = text.len();
+        let len = target_len.saturating_add(head_len);
+        text.extend_from_slice(self.table.lane().text(offset, len));
+        self.post.batch.words.push(Word::Event(Event::Request {
+            id,
+            server: self.post.server,
+            meta,
+            offset: begin,
+            target_len,
+            head_len,
+        }));
+        if meta.0 & Meta::HAS_BODY != 0 {
+            self.collect_body(id);
+        }
+    }
+
+    /// Body bytes that are here.
+    fn collect_body(&mut self, id: Id) {
+        if let Some((bytes, is_end)) = self.table.take_arrived(id) {
+            self.post.body(id, &bytes, is_end);
+            self.table.give_back(bytes);
+        }
+    }
+
+    /// The application waits for body bytes; the first time lets a waiting peer continue.
+    pub(super) fn want_body(&mut self, id: Id) {
+        self.table.ask_for_body(id);
+        self.collect_body(id);
+    }
+}
