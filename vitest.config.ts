@@ -1,8 +1,12 @@
 import { defineConfig } from 'vitest/config'
 
+/** What is about the source, the package or the words of a user, and serves nothing: once is enough. */
+const MODELESS = ['arguments', 'bundle', 'config', 'detect', 'loader', 'options', 'target', 'tidy', 'typescript'].map(
+  (name) => `__test__/${name}.spec.ts`,
+)
+
 export default defineConfig({
   test: {
-    include: ['__test__/**/*.spec.ts'],
     setupFiles: ['__test__/harness/setup.ts'],
     // What a test imports from dist is the file that ships, run by Node and not rewritten by the runner.
     server: { deps: { external: [/\/dist\//] } },
@@ -12,5 +16,20 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 20_000,
     teardownTimeout: 20_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'loop', include: ['__test__/**/*.spec.ts'], env: { TEST_RUNTIME_MODE: 'loop' } },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'thread',
+          include: ['__test__/**/*.spec.ts'],
+          exclude: MODELESS,
+          env: { TEST_RUNTIME_MODE: 'thread' },
+        },
+      },
+    ],
   },
 })

@@ -9,6 +9,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { formatBanner } from '../dist/banner.js'
 import { ROOT, runCli, startCli } from './harness/cli.ts'
 import { request } from './harness/client.ts'
+import { MODE } from './harness/mode.ts'
 import { folderWith } from './harness/folder.ts'
 
 import type { Exit } from './harness/cli.ts'
@@ -78,9 +79,9 @@ describe('a start that fails', () => {
     ['with a bad value', ['--backlog', 'x', PROGRAM], '--backlog is "x"; it must be an integer, 1 to 65535'],
     ['with two workers', ['-w', '2', PROGRAM], 'more than one worker is not available in this version'],
     [
-      'with the threaded driver',
-      ['--runtime-mode=thread', PROGRAM],
-      'the threaded driver is not available in this version',
+      'with a driver that is none',
+      ['--runtime-mode=fast', PROGRAM],
+      '--runtime-mode is "fast"; it must be one of auto|loop|thread',
     ],
     ['with an option of Gunicorn', ['--worker-class', 'gevent', PROGRAM], '--worker-class is not an option of gneiss'],
     ['with two applications', [PROGRAM, PROGRAM], 'one application is served at a time'],
@@ -209,7 +210,7 @@ describe('a server', () => {
       addresses: [{ host: '127.0.0.1', port: Number(new URL(cli.url).port), family: 'IPv4' }],
       interface: 'rsgi',
       why: 'because the export has an __rsgi__ function',
-      mode: 'loop',
+      mode: MODE,
       pid: cli.child.pid,
     })
     expect(Number.isInteger(cli.ready['readyMs'])).toBe(true)
@@ -219,7 +220,7 @@ describe('a server', () => {
     expect({ code, end, more, stderr }).toEqual({ code: 0, end: '', more: [], stderr: '' })
     expect(JSON.parse(stopped ?? '')).toMatchObject({
       event: 'stopped',
-      mode: 'loop',
+      mode: MODE,
       connections: 0,
       requestsTotal: 1,
     })
@@ -336,8 +337,9 @@ describe('a terminal', () => {
     expect(stdout).not.toContain('{')
     const plain = stdout.replaceAll(/\u001b\[\d+m/g, '')
     expect(plain).toMatch(
-      /^gneiss serves http:\/\/127\.0\.0\.1:\d+\n  fetch, because the export is a function with no arguments\n  loop mode, pid \d+, ready in \d+ ms\n$/,
+      /^gneiss serves http:\/\/127\.0\.0\.1:\d+\n  fetch, because the export is a function with no arguments\n  \w+ mode, pid \d+, ready in \d+ ms\n$/,
     )
+    expect(plain).toContain(`\n  ${MODE} mode, `)
   })
 
   test('sees every address', () => {

@@ -1,7 +1,7 @@
 /** How an exchange ends when the application does something wrong: the same through every interface. */
 import { describe, expect, test } from 'vitest'
 
-import { serveApp } from './harness/app.ts'
+import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { INTERFACES, serveHandler } from './harness/interfaces.ts'
 import { expectLog } from './harness/logs.ts'
@@ -79,6 +79,7 @@ describe.each(INTERFACES)('%s', (name) => {
       { requestTimeout: '100ms' },
     )
     expect((await request(server)).status).toBe(504)
+    await atRest(server)
     expect(aborts).toBe(1)
   })
 

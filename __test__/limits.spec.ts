@@ -1,7 +1,7 @@
 /** Each limit and deadline, set where a user sets it, and felt where a client feels it. */
 import { describe, expect, test } from 'vitest'
 
-import { serveApp } from './harness/app.ts'
+import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, request } from './harness/client.ts'
 import { CutError } from './harness/reader.ts'
 
@@ -62,6 +62,8 @@ describe('a deadline ends what it is for', () => {
     const client = await RawClient.connect(server)
     await client.send(`${POST}content-length: 9\r\n\r\nhalf`)
     expect((await client.read()).status).toBe(408)
+    await client.close()
+    await atRest(server)
     expect(codes).toEqual(['ERR_BODY_TIMEOUT'])
   })
 
@@ -77,6 +79,7 @@ describe('a deadline ends what it is for', () => {
       { responseIdleTimeout: '100ms' },
     )
     await expect(request(server)).rejects.toThrow(CutError)
+    await atRest(server)
     expect(reasons).toEqual(['ERR_RESPONSE_TIMEOUT'])
   })
 

@@ -194,12 +194,9 @@ describe('values', () => {
     expect(resolveServeOptions({ timeout: undefined, keepAlive: undefined }).config.keepAlive).toBe(75)
   })
 
-  test('more than one worker, and the threaded driver, say that they are not there yet', () => {
+  test('more than one worker says that it is not there yet', () => {
     expect(refusal(() => fromFlags('-w', '2'))).toBe(
       '-w is "2"; it cannot be used: more than one worker is not available in this version',
-    )
-    expect(refusal(() => fromFlags('--runtime-mode', 'thread'))).toContain(
-      'the threaded driver is not available in this version',
     )
     expect(fromFlags('-w', '1').workers).toBe(1)
     if (availableParallelism() > 1)

@@ -145,8 +145,10 @@ describe('iteration over the body', () => {
       }
     })
     const client = await RawClient.connect(server)
-    await client.sendSplit(['POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\nhalf', 'rest'])
+    await client.send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\nhalf')
     expect((await client.read()).text).toBe('half')
+    await client.send('rest')
+    expect(await client.ended()).toBe('fin')
   })
 })
 

@@ -12,6 +12,7 @@ import * as gneiss from '../dist/index.js'
 import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { capturedLog, expectLog } from './harness/logs.ts'
+import { MODE } from './harness/mode.ts'
 import { failureOf, pending } from './harness/promises.ts'
 
 import type { RsgiProtocol, RsgiScope } from '../dist/index.js'
@@ -129,7 +130,8 @@ describe('serve', () => {
     ['a value out of range', { keepAlive: -1 }, 'ERR_OPTION'],
     ['an address that is none', { bind: 'http://a/' }, 'ERR_OPTION'],
     ['a list without an address', { bind: [] }, 'ERR_OPTION'],
-    ['the driver that is not there yet', { runtimeMode: 'thread' }, 'ERR_OPTION'],
+    ['a driver that is none', { runtimeMode: 'fast' as never }, 'ERR_OPTION'],
+    ['more I/O threads than are of use', { runtimeThreads: 9 }, 'ERR_OPTION'],
     ['the interface that is not there yet', { interface: 'node' }, 'ERR_APP_INTERFACE'],
     ['a folder that is not there', { bind: 'unix:/nonexistent/gneiss.sock' }, 'ERR_BIND'],
   ])('%s is refused with %s', async (_what, options, code) => {
@@ -219,7 +221,7 @@ describe('stats', () => {
     await client.send('GET /open HTTP/1.1\r\nhost: a\r\n\r\n')
     await open.promise
     const stats = server.stats()
-    expect(stats).toMatchObject({ mode: 'loop', connections: 1, requests: 1, requestsTotal: 2, background: 0 })
+    expect(stats).toMatchObject({ mode: MODE, connections: 1, requests: 1, requestsTotal: 2, background: 0 })
     expect(Object.values(stats).every((value) => ['number', 'string'].includes(typeof value))).toBe(true)
     expect(Object.keys(stats).every((key) => /^[a-z][A-Za-z0-9]*$/.test(key))).toBe(true)
     finish.resolve()
@@ -232,7 +234,7 @@ describe('stats', () => {
     const server = await serveApp(hello, RSGI)
     await request(server)
     await server.close()
-    expect(server.stats()).toMatchObject({ mode: 'loop', connections: 0, fileDescriptors: 0, requestsTotal: 1 })
+    expect(server.stats()).toMatchObject({ mode: MODE, connections: 0, fileDescriptors: 0, requestsTotal: 1 })
     expect(server.stats()).toEqual(server.stats())
   })
 })

@@ -3,8 +3,9 @@ import { expect } from 'vitest'
 
 import { openExchanges } from '../../dist/exchange.js'
 import { serve } from '../../dist/index.js'
-import { turns } from './client.ts'
+import { openedTo, turns } from './client.ts'
 import { busyGauges, leftGauges } from './gauges.ts'
+import { MODE } from './mode.ts'
 import { onTeardown } from './teardown.ts'
 
 /** Whatever `serve` takes as an application. */
@@ -25,11 +26,14 @@ const REST_MILLISECONDS = 1000
 export async function serveApp(app: App, options: Options = {}): Promise<Server> {
   if (expect.getState().currentTestName === undefined)
     throw new Error('serveApp belongs into a test: its server ends with it')
-  const server = await serve(app, { bind: '127.0.0.1:0', ...options })
+  const server = await serve(app, { bind: '127.0.0.1:0', runtimeMode: MODE, ...options })
+  // A port may have been somebody else's before.
+  before.set(server, clientsOf(server))
   onTeardown('servers', () => settle(server))
   return server
 }
 
+const before = new WeakMap<Server, number>()
 const failing = new WeakSet<Server>()
 
 /** Says that `close` of this server rejects, because that is what the test is about; the gauges are checked all the same. */
@@ -37,15 +41,27 @@ export function expectCloseToFail(server: Server): void {
   failing.add(server)
 }
 
-/** Waits until the server holds nothing but its listeners. Rejects with the gauges that stay. */
+/**
+ * Waits until the server has let in every client that connected and holds nothing but its listeners.
+ * Rejects with the gauges that stay.
+ */
 export async function atRest(server: Server): Promise<void> {
   const deadline = performance.now() + REST_MILLISECONDS
   for (;;) {
-    const busy = [...busyGauges(server.stats()), ...(openExchanges() === 0 ? [] : [`openExchanges=${openExchanges()}`])]
+    const stats = server.stats()
+    const busy = busyGauges(stats)
+    if (openExchanges() !== 0) busy.push(`openExchanges=${openExchanges()}`)
+    // Without a listener nobody is let in any more.
+    const waiting = clientsOf(server) - (before.get(server) ?? 0) - Number(stats.connectionsTotal)
+    if (waiting > 0 && stats.fileDescriptors !== 0) busy.push(`waiting=${waiting}`)
     if (busy.length === 0) return
     if (performance.now() > deadline) throw new Error(`the server does not come to rest: ${busy.join(', ')}`)
     await turns(1)
   }
+}
+
+function clientsOf({ addresses }: Server): number {
+  return addresses.reduce((sum, { host, port, family }) => sum + openedTo(family === 'unix' ? host : port), 0)
 }
 
 async function settle(server: Server): Promise<void> {

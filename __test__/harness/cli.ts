@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 import { leftGauges } from './gauges.ts'
 import { faultsOf } from './logs.ts'
+import { MODE_ENV } from './mode.ts'
 import { onTeardown } from './teardown.ts'
 
 import type { LogPattern } from './logs.ts'
@@ -102,7 +103,7 @@ export function cleanEnv(added: Readonly<Record<string, string>> = {}): Record<s
     const value = process.env[name]
     return value === undefined ? [] : [[name, value] as const]
   })
-  return { ...Object.fromEntries(kept), ...added }
+  return { ...Object.fromEntries(kept), ...MODE_ENV, ...added }
 }
 
 interface Running {

@@ -42,6 +42,13 @@ export interface RawRequest {
 /** Where to connect: a server with `url`, an `http://` URL, or `unix:PATH`. */
 export type Target = string | { readonly url: string }
 
+const opened = new Map<string, number>()
+
+/** How many connections this process has opened to a port, or to the path of a Unix socket. */
+export function openedTo(place: number | string): number {
+  return opened.get(String(place)) ?? 0
+}
+
 /** A connection on which the test decides over every byte. */
 export class RawClient {
   readonly socket: Socket
@@ -61,6 +68,9 @@ export class RawClient {
       socket.once('connect', resolve)
       socket.once('error', reject)
     })
+    const address = addressOf(to)
+    const place = 'path' in address ? address.path : address.port
+    opened.set(String(place), openedTo(place) + 1)
     return new RawClient(socket)
   }
 

@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 
-import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, greeting, needHost } from './content.js'
+import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, needHost } from './content.js'
 
 export function hello(request, response) {
   needHost(request.headers.host)
@@ -16,6 +16,12 @@ export function json(request, response) {
   needHost(request.headers.host)
   response.setHeader('content-type', 'application/json')
   response.end(JSON.stringify(greeting()))
+}
+
+export function compute(request, response) {
+  needHost(request.headers.host)
+  response.setHeader('content-type', 'application/json')
+  response.end(JSON.stringify(computed()))
 }
 
 export function echo(request, response) {

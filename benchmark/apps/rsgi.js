@@ -3,7 +3,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 
-import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, greeting, needHost } from './content.js'
+import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, needHost } from './content.js'
 
 const decoder = new TextDecoder()
 
@@ -15,6 +15,11 @@ export function hello(scope, protocol) {
 export function json(scope, protocol) {
   needHost(scope.headers.get('host'))
   protocol.responseStr(200, [['content-type', 'application/json']], JSON.stringify(greeting()))
+}
+
+export function compute(scope, protocol) {
+  needHost(scope.headers.get('host'))
+  protocol.responseStr(200, [['content-type', 'application/json']], JSON.stringify(computed()))
 }
 
 export async function echo(scope, protocol) {

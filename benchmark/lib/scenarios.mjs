@@ -10,12 +10,13 @@
  * - `flags`: extra arguments, see `ServerProcess`.
  * - `quick`: part of the quick run, which leaves out the servers marked `fullOnly`.
  */
-import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, greeting } from '../apps/content.js'
+import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting } from '../apps/content.js'
 
 const GNEISS = ['gneiss-rsgi', 'gneiss-fetch', 'gneiss-asgi']
 const ALL = ['node-http', 'fastify', 'uws', ...GNEISS]
 const ALL_BUT_UWS = ALL.filter((name) => name !== 'uws')
 const WITH_HONO = [...ALL, 'hono-node', 'gneiss-hono']
+const DRIVERS = ['node-http', 'gneiss-rsgi', 'gneiss-thread']
 
 // An object of about 1 KB; parsing and printing it gives the same text again.
 const ECHO_BODY = JSON.stringify({
@@ -32,6 +33,7 @@ const ECHO_BODY = JSON.stringify({
 export const APPS = {
   hello: { type: 'text/plain', body: HELLO },
   soak: { type: 'text/plain', body: HELLO },
+  compute: { type: 'application/json', body: JSON.stringify(computed()) },
   json: { type: 'application/json', body: JSON.stringify(greeting()) },
   echo: {
     method: 'POST',
@@ -71,7 +73,14 @@ const DEFAULTS = { kind: 'load', headers: 1, connections: 64, pipeline: 1, close
 /** Every scenario, in the order it is run and printed. */
 export const SCENARIOS = [
   { name: 'hello-1', title: 'Hello, 1 request header', app: 'hello', servers: WITH_HONO, quick: true },
-  { name: 'hello-10', title: 'Hello, 10 request headers', app: 'hello', headers: 10, servers: WITH_HONO, quick: true },
+  {
+    name: 'hello-10',
+    title: 'Hello, 10 request headers',
+    app: 'hello',
+    headers: 10,
+    servers: [...WITH_HONO, 'gneiss-thread'],
+    quick: true,
+  },
   { name: 'json', title: 'JSON answer, 10 request headers', app: 'json', headers: 10, servers: ALL },
   { name: 'echo', title: 'Echo of 1 KB of JSON', app: 'echo', servers: ALL },
   { name: 'upload', title: 'Upload of 100 KB', app: 'upload', servers: ALL },
@@ -84,6 +93,13 @@ export const SCENARIOS = [
     app: 'streamLarge',
     connections: 8,
     servers: ALL_BUT_UWS,
+  },
+  {
+    name: 'compute',
+    title: 'Hello with 10 µs of JSON, 10 request headers',
+    app: 'compute',
+    headers: 10,
+    servers: DRIVERS,
   },
   { name: 'pipelined', title: 'Hello, pipelined 16', app: 'hello', pipeline: 16, servers: ALL },
   { name: 'connections-1', title: 'Hello, 1 connection', app: 'hello', headers: 10, connections: 1, servers: ALL },

@@ -20,6 +20,7 @@ export const SERVERS = {
   'gneiss-rsgi': gneiss('rsgi'),
   'gneiss-fetch': gneiss('fetch'),
   'gneiss-asgi': gneiss('asgi'),
+  'gneiss-thread': { ...gneiss('rsgi', 'rsgi', ['--runtime-mode', 'thread']), title: 'gneiss rsgi, thread mode' },
   'hono-node': { ...rival('Hono on @hono/node-server', () => installedVersion('@hono/node-server')), fullOnly: true },
   'gneiss-hono': { ...gneiss('hono', 'fetch'), title: 'Hono on gneiss', fullOnly: true },
 }
@@ -43,7 +44,7 @@ function rival(title, version) {
 }
 
 /** Started as a user starts it; the interface is named because a function of two arguments would be taken for `node`. */
-function gneiss(file, interfaceName = file) {
+function gneiss(file, interfaceName = file, flags = []) {
   return {
     title: `gneiss ${file}`,
     version: () => JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')).version,
@@ -54,6 +55,7 @@ function gneiss(file, interfaceName = file) {
       interfaceName,
       '--bind',
       `127.0.0.1:${port}`,
+      ...flags,
     ],
     unavailable: () => undefined,
     isOurs: true,

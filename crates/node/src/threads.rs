@@ -126,7 +126,9 @@ impl Threads {
     pub(crate) fn stats(&self, server: ServerKey) -> Option<Stats> {
         self.server(server)?;
         let mut found = Stats::of("thread", &self.remote.counters(server));
-        found.body_bytes += number(self.remote.body_bytes(server) as u64);
+        let held = self.remote.held(server);
+        found.body_bytes += number(held.body as u64);
+        found.response_bytes += number(held.response as u64);
         found.queued_messages = number(self.remote.queued(server) as u64);
         Some(found)
     }

@@ -38,6 +38,10 @@ impl Batch for WordBatch {
         self.words.len()
     }
 
+    fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     fn append(&mut self, other: &mut Self) {
         let base = self.text.len();
         self.text.append(&mut other.text);
@@ -138,6 +142,10 @@ impl Batch for CommandBatch {
 
     fn len(&self) -> usize {
         self.commands.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     fn append(&mut self, other: &mut Self) {

@@ -67,6 +67,11 @@ impl Inbox {
     pub(super) fn len(&self) -> usize {
         self.commands.len()
     }
+
+    /// Bytes that lie here.
+    pub(super) fn bytes(&self) -> usize {
+        self.commands.bytes()
+    }
 }
 
 /// The isolate's end.
@@ -133,6 +138,11 @@ impl Line {
     /// Commands that the thread has not fetched.
     pub(super) fn waiting(&self) -> usize {
         self.commands.len().saturating_add(self.inbox.len())
+    }
+
+    /// Bytes of answers that the thread has not fetched.
+    pub(super) fn response_bytes(&self) -> usize {
+        self.commands.bytes().saturating_add(self.inbox.bytes())
     }
 
     /// Request bytes that have arrived and were not taken.

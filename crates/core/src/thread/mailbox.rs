@@ -8,6 +8,8 @@ pub(super) trait Batch {
     fn is_empty(&self) -> bool;
     /// How many things are in it.
     fn len(&self) -> usize;
+    /// Bytes of text and bodies in it.
+    fn bytes(&self) -> usize;
     /// Takes over what is in `other`, behind its own.
     fn append(&mut self, other: &mut Self);
     /// Gives memory back that one burst has needed and nobody else will.
@@ -71,5 +73,10 @@ impl<T: Batch> Mailbox<T> {
     /// How many things lie here.
     pub(super) fn len(&self) -> usize {
         lock(&self.shared).batch.len()
+    }
+
+    /// Bytes that lie here.
+    pub(super) fn bytes(&self) -> usize {
+        lock(&self.shared).batch.bytes()
     }
 }

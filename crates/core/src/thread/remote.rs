@@ -15,7 +15,7 @@ use super::seen::{Seen, State};
 use super::start::{Plan, start};
 use crate::address::Listener;
 use crate::config::ServerConfig;
-use crate::counters::Counters;
+use crate::counters::{Counters, Held};
 use crate::exchange::{AbortReason, Delivery, Event, Id, Meta, Notice, ServerKey};
 
 /// Every server of one isolate whose connections live on threads of their own.
@@ -177,10 +177,17 @@ impl Remote {
             .saturating_add(commands)
     }
 
-    /// Request bytes of a server that have arrived here and were not taken.
+    /// Bytes of a server's requests that have arrived here and were not taken, and of its answers that no
+    /// thread has fetched.
     #[must_use]
-    pub fn body_bytes(&self, server: ServerKey) -> usize {
-        self.lines_of(server).map(Line::body_bytes).sum()
+    pub fn held(&self, server: ServerKey) -> Held {
+        let lines = self.lines_of(server);
+        lines
+            .map(|line| Held {
+                body: line.body_bytes(),
+                response: line.response_bytes(),
+            })
+            .sum()
     }
 
     /// The process ends: what was said is done, and what waits is offered to the kernel once. Waits for

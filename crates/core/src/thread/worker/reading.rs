@@ -61,8 +61,11 @@ impl Worker {
                 return Poll::Pending;
             }
             if wish.read > 0 {
-                peer.awaits_bytes = true;
-                ready!(self.poll_bytes(key, wish.read, context));
+                let read = self.poll_bytes(key, wish.read, context);
+                if read.is_pending() {
+                    self.await_bytes(key);
+                    return Poll::Pending;
+                }
             } else if wish.watch {
                 ready!(self.poll_end(key, context));
             } else {
@@ -74,6 +77,12 @@ impl Worker {
         Poll::Pending
     }
 
+    fn await_bytes(&mut self, key: u32) {
+        if let Some(Some(peer)) = self.peers.get_mut(key as usize) {
+            peer.awaits_bytes = true;
+        }
+    }
+
     /// Writes on when the kernel has room.
     fn poll_room(&mut self, key: u32, context: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -83,9 +92,11 @@ impl Worker {
             if !peer.is_blocked {
                 return Poll::Ready(());
             }
-            peer.awaits_room = true;
-            let is_ready = ready!(peer.socket.poll_write_ready(context)).is_ok();
-            if !is_ready {
+            let Poll::Ready(is_ready) = peer.socket.poll_write_ready(context) else {
+                peer.awaits_room = true;
+                return Poll::Pending;
+            };
+            if is_ready.is_err() {
                 self.table.on_error(key);
                 return Poll::Ready(());
             }
