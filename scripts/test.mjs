@@ -16,7 +16,13 @@ import { NODES, nodeBinary } from './nodes.mjs'
 import { Totals, asCheck } from './totals.mjs'
 
 /** What depends on the release: once around each interface, the loop driver, loading, stopping. */
-const SMOKE = ['__test__/smoke', '__test__/driver.spec.ts', '__test__/examples.spec.ts', '__test__/start.spec.ts']
+const SMOKE = [
+  '__test__/smoke',
+  '__test__/driver.spec.ts',
+  '__test__/examples.spec.ts',
+  '__test__/start.spec.ts',
+  '__test__/teardown.spec.ts',
+]
 /** The smoke is a promise of seconds; one that hangs must not take the run with it. */
 const SMOKE_MILLISECONDS = 60_000
 

@@ -7,4 +7,4 @@ export const MODES = ['loop', 'thread'] as const
 export const MODE: (typeof MODES)[number] = MODES.find((mode) => mode === process.env.TEST_RUNTIME_MODE) ?? 'loop'
 
 /** What a process of a test finds in its environment. */
-export const MODE_ENV: Readonly<Record<string, string>> = { GNEISS_RUNTIME_MODE: MODE }
+export const MODE_ENV: Readonly<Record<string, string>> = { GNEISS_RUNTIME_MODE: MODE, TEST_RUNTIME_MODE: MODE }
