@@ -241,6 +241,7 @@ pub(crate) fn on_turn(state: &EnvState) {
         threads.is_yielding = false;
         threads.used = Duration::ZERO;
         threads.passes = 0;
+        threads.remote.catch_up();
     });
     on_ring(state);
 }

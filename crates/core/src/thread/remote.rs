@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Command, Word, WordBatch};
 use super::door::Door;
 use super::line::Line;
-use super::mailbox::Mailbox;
+use super::mailbox::{Batch, Mailbox};
 use super::seen::{Seen, State};
 use super::start::{Plan, start};
 use crate::address::Listener;
@@ -28,6 +28,8 @@ pub struct Remote {
     door: Arc<Door>,
     batch: WordBatch,
     next: usize,
+    /// Exchanges of the batch that were aborted before their request was delivered, or will have been.
+    aborted: Vec<Id>,
     /// Counts passes of delivering, so that what happened in the present one is known.
     pass: u32,
     /// The bell was rung by this side and has not been answered.
@@ -45,6 +47,7 @@ impl Remote {
             door,
             batch: WordBatch::default(),
             next: 0,
+            aborted: Vec::new(),
             pass: 0,
             has_rung: false,
         }
@@ -104,6 +107,14 @@ impl Remote {
     pub fn begin_pass(&mut self) {
         self.has_rung = false;
         self.pass = self.pass.wrapping_add(1);
+    }
+
+    /// Fetches what was told meanwhile, behind what waits: after a long pass much of it may be over.
+    pub fn catch_up(&mut self) {
+        let mut more = WordBatch::default();
+        self.words.take(&mut more);
+        self.note_aborted(&more);
+        self.batch.append(&mut more);
     }
 
     /// The next event. `None` ends the pass, although `has_events` may say that more is there: the end
@@ -276,8 +287,21 @@ impl Remote {
         self.batch.words.clear();
         self.batch.text.clear();
         self.next = 0;
+        self.aborted.clear();
         self.words.take(&mut self.batch);
+        let batch = std::mem::take(&mut self.batch);
+        self.note_aborted(&batch);
+        self.batch = batch;
         self.batch.words.first().copied()
+    }
+
+    /// Nobody waits for what these would be answered: their requests are dropped unread.
+    fn note_aborted(&mut self, batch: &WordBatch) {
+        let aborted = batch.words.iter().filter_map(|word| match word {
+            Word::Event(Event::Abort { id, .. }) => Some(*id),
+            _ => None,
+        });
+        self.aborted.extend(aborted);
     }
 
     /// Notes what a word changes, and says what is to be delivered of it.
@@ -313,6 +337,9 @@ impl Remote {
                 target_len,
                 head_len,
             } => {
+                if self.aborted.contains(&id) {
+                    return None;
+                }
                 let pass = self.pass;
                 let line = self.line(id)?;
                 let stream_buffer = line.stream_buffer;
