@@ -5,7 +5,7 @@
 import type * as generated from '../src/binding.cjs'
 import type { Native, NativeAddress, NativeBind, NativeConfig } from '../dist/native.js'
 
-type HotCalls = 'respond' | 'start' | 'chunk' | 'end' | 'reset' | 'takeBody' | 'extend'
+type HotCalls = 'respond' | 'start' | 'chunk' | 'end' | 'reset' | 'takeBody' | 'extend' | 'giveTurn'
 
 /** `true` if the types accept each other's values, else a type that `true` is not assignable to. */
 type Same<Left, Right> = [Left, Right] extends [Right, Left] ? true : { readonly left: Left; readonly right: Right }

@@ -120,7 +120,10 @@ describe.runIf(MODE === 'thread')('while JavaScript is blocked', () => {
 
 describe.runIf(MODE === 'thread')('threads', () => {
   test.runIf(process.platform === 'linux')('are as many as runtimeThreads says, and end with the server', async () => {
-    const server = await serveApp({ __rsgi__: (_scope, protocol) => protocol.responseEmpty(204, []) }, { runtimeThreads: 4 })
+    const server = await serveApp(
+      { __rsgi__: (_scope, protocol) => protocol.responseEmpty(204, []) },
+      { runtimeThreads: 4 },
+    )
     expect(threads()).toHaveLength(4)
     expect(server.stats()).toMatchObject({ mode: 'thread', threads: 4, doorbellRefs: 4 })
     const clients = await Promise.all(Array.from({ length: 32 }, () => RawClient.connect(server)))
@@ -150,7 +153,12 @@ describe.runIf(MODE === 'thread')('threads', () => {
         },
         { runtimeMode },
       )
-    const servers = await Promise.all([serve('a', 'loop'), serve('b', 'thread'), serve('c', 'thread'), serve('d', 'loop')])
+    const servers = await Promise.all([
+      serve('a', 'loop'),
+      serve('b', 'thread'),
+      serve('c', 'thread'),
+      serve('d', 'loop'),
+    ])
     const ask = async (index: number): Promise<string> => {
       const server = servers[index % servers.length] as (typeof servers)[number]
       return (await request(server, { path: `/${index}` })).text

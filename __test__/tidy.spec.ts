@@ -11,7 +11,7 @@ import type { Source } from './harness/sources.ts'
 
 const LINE_LIMIT = 400
 /** Blocks and implementations; raise it in the change that needs one more, with its reason. */
-const UNSAFE_LIMIT = 80
+const UNSAFE_LIMIT = 83
 const GENERATED = new Set(['src/binding.d.cts', 'docs/errors.md', 'docs/options.md', 'package-lock.json', 'Cargo.lock'])
 
 const typescript = sourcesIn('src', '.ts')
@@ -127,8 +127,14 @@ describe('who may know whom in Rust', () => {
     expect(crateTree('gneiss-core').filter((name) => /^(?:napi|libloading|ctor$)/.test(name))).toEqual([])
   })
 
-  test('the border depends on no runtime and on no second HTTP implementation', () => {
-    expect(crateTree('gneiss-node').filter((name) => /^(?:tokio|hyper|h2$|http$)/.test(name))).toEqual([])
+  test('only the threaded driver names the runtime, and only its own crate depends on it', () => {
+    expect(pathsWith(core, /\btokio::/).filter((path) => !path.startsWith('crates/core/src/thread/'))).toEqual([])
+    const manifest = fileOf('crates/node/Cargo.toml').text
+    expect(manifest).not.toMatch(/^tokio/m)
+  })
+
+  test('the border depends on no second HTTP implementation', () => {
+    expect(crateTree('gneiss-node').filter((name) => /^(?:hyper|h2$|http$)/.test(name))).toEqual([])
   })
 })
 

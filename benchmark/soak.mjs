@@ -21,7 +21,7 @@ import { checkSoak, soakReportOf } from './lib/soak-checks.mjs'
 const HELP = `Usage: node benchmark/soak.mjs [options]
 
   --requests N       requests a gneiss server has to answer (1000000)
-  --servers A,B      which (gneiss-rsgi,gneiss-fetch,gneiss-asgi); node-http always runs beside them
+  --servers A,B      which (gneiss-rsgi,gneiss-thread,gneiss-fetch,gneiss-asgi); node-http always runs beside them
   --max-seconds N    ends after so long with what it has (600)
   --help             this text
 
@@ -53,7 +53,7 @@ async function main() {
   const generator = generatorVersion()
   const reason = gneissUnavailable()
   if (reason !== undefined) throw new Error(`gneiss is not built: ${reason}.`)
-  const names = (options.servers ?? 'gneiss-rsgi,gneiss-fetch,gneiss-asgi').split(',')
+  const names = (options.servers ?? 'gneiss-rsgi,gneiss-thread,gneiss-fetch,gneiss-asgi').split(',')
   const unknown = names.find((name) => SERVERS[name]?.isOurs !== true)
   if (unknown !== undefined) throw new Error(`--servers: ${unknown} is no gneiss server.`)
   const settings = { requests: number('requests', 1_000_000), maxSeconds: number('max-seconds', 600) }

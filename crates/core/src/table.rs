@@ -247,12 +247,6 @@ impl Table {
         }
     }
 
-    /// Entries in the deadline wheel.
-    #[must_use]
-    pub fn timers(&self) -> usize {
-        self.wheel.len()
-    }
-
     /// The lane: events that wait, and their text.
     #[must_use]
     pub fn lane(&self) -> &Lane {
@@ -269,12 +263,6 @@ impl Table {
     pub fn is_undelivered(&self, key: u32) -> bool {
         let open = self.connection(key).and_then(Connection::exchange);
         open.is_some_and(|id| self.rooms.lane.has_request(id))
-    }
-
-    /// Open exchanges.
-    #[must_use]
-    pub fn open_exchanges(&self) -> usize {
-        self.rooms.slots.len()
     }
 
     /// Whether an id names an open exchange.

@@ -118,6 +118,18 @@ impl Table {
             .collect()
     }
 
+    /// Entries in the deadline wheel.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// Open exchanges.
+    #[must_use]
+    pub fn open_exchanges(&self) -> usize {
+        self.rooms.slots.len()
+    }
+
     /// Slots that a server's exchanges hold, counted by walking them: for what is asked now and then.
     #[must_use]
     pub fn slots_of(&self, server: ServerKey) -> usize {

@@ -1,12 +1,13 @@
 //! The threaded driver: connections on I/O threads of their own, the application on its isolate's.
 //!
-//! In reading order: `remote` and `sending` (the isolate's side: events out, commands in), `seen` (what it
+//! In reading order: `remote`, `hearing` and `sending` (the isolate's side: events out, commands in), `seen` (what it
 //! knows of an exchange), `line`, `batch`, `mailbox`, `door` (what lies between), `start` and `worker` (the
 //! I/O threads), `crowd` (how they share the connections).
 
 mod batch;
 mod crowd;
 mod door;
+mod hearing;
 mod line;
 mod mailbox;
 mod remote;
