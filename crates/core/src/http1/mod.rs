@@ -11,7 +11,7 @@ pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod date;
 pub(crate) mod drain;
-mod encode;
+pub(crate) mod encode;
 mod facts;
 mod field;
 mod field_lines;
