@@ -66,6 +66,7 @@ pub struct Cell {
     native_tick: AtomicU64,
     loop_busy_since: AtomicU64,
     accepted: AtomicU64,
+    turns: AtomicU64,
     connections: AtomicU32,
     inflight: AtomicU32,
     state: AtomicU32,
@@ -166,6 +167,13 @@ impl Cell {
         }
     }
 
+    /// Changes whenever the worker's loop turns or it accepts; never 0.
+    fn progress(&self) -> u64 {
+        let turns = self.turns.load(Ordering::Relaxed);
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        turns.wrapping_add(accepted).wrapping_add(1)
+    }
+
     /// Whether it accepts, and neither its process nor its loop is known to stand still.
     fn is_able(&self, now: u64) -> bool {
         let busy_since = self.loop_busy_since.load(Ordering::Relaxed);
@@ -194,8 +202,8 @@ pub struct CellGate<M> {
     refused_since: AtomicU64,
     /// Connections that the others had accepted by then.
     refused_at: AtomicU64,
-    /// By cell: one more than what that worker had accepted when it was found out; 0 for nothing.
-    /// It does not count until it accepts again.
+    /// By cell: the progress of that worker when it was found out; 0 for nothing. It does not count
+    /// until it has made some.
     blamed: Box<[AtomicU64]>,
 }
 
@@ -227,7 +235,7 @@ impl<M: AsRef<[Cell]>> CellGate<M> {
     /// Workers that are able to accept. The process is looked for last, because that is a system call.
     fn able(&self, now: u64) -> impl Iterator<Item = (&Cell, &AtomicU64)> {
         self.others().filter(move |(cell, blamed)| {
-            cell.is_able(now) && blamed.load(Ordering::Relaxed) != blame(cell)
+            cell.is_able(now) && blamed.load(Ordering::Relaxed) != cell.progress()
         })
     }
 
@@ -269,7 +277,7 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
         }
         // Connections wait, and those whose turn it is take none, for whatever reason.
         for (cell, blamed) in next {
-            blamed.store(blame(cell), Ordering::Relaxed);
+            blamed.store(cell.progress(), Ordering::Relaxed);
         }
         self.refused_since.store(0, Ordering::Relaxed);
         true
@@ -314,6 +322,7 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
 
     fn busy(&self) {
         if let Some(own) = self.own() {
+            own.turns.fetch_add(1, Ordering::Relaxed);
             own.loop_busy_since
                 .store((self.host.now)().max(1), Ordering::Relaxed);
         }
@@ -326,11 +335,6 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
             own.loop_busy_since.store(0, Ordering::Relaxed);
         }
     }
-}
-
-/// What `blamed` holds of a worker that has accepted nothing since it was found out.
-fn blame(cell: &Cell) -> u64 {
-    cell.accepted.load(Ordering::Relaxed).wrapping_add(1)
 }
 
 /// Milliseconds of work in one go after which a loop does not count as able to accept: connections

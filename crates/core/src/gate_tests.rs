@@ -136,7 +136,7 @@ fn a_busy_loop_does_not_count_and_one_that_waits_always_does() {
 }
 
 #[test]
-fn a_worker_that_leaves_connections_waiting_is_found_out_until_it_accepts_again() {
+fn a_worker_that_leaves_connections_waiting_is_found_out_until_it_goes_on() {
     let (memory, gates) = workers(2);
     fill(&gates[0], 10);
     assert!(!gates[0].admits());
@@ -147,6 +147,11 @@ fn a_worker_that_leaves_connections_waiting_is_found_out_until_it_accepts_again(
     assert!(gates[0].admits(), "the next one does not wait again");
     gates[1].entered();
     assert!(!gates[0].admits());
+    pass(PATIENCE, &memory);
+    assert!(gates[0].admits());
+    gates[1].busy();
+    gates[1].polling(0);
+    assert!(!gates[0].admits(), "its loop turns");
 }
 
 #[test]
