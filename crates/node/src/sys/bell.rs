@@ -33,7 +33,7 @@ impl Bell for Ringer {
     }
 }
 
-impl<'s> Scope<'s> {
+impl Scope<'_> {
     /// Makes the isolate's bell; `None` if Node refuses one. It keeps the process alive until `set_ref` says otherwise.
     pub(crate) fn bell(&self) -> Option<(BellHandle, Box<dyn Bell>)> {
         let name = self.latin1(b"GNEISS_BELL");
