@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Decides whether this worker may accept now. Asked from any thread of the worker.
 pub trait Gate: std::fmt::Debug + Send + Sync {
-    /// Whether the next connection is this worker's. When it is not, ask again within a
+    /// Whether the next connection is this worker's; never before the first `set_accepting`. When it is
+    /// not, ask again within a
     /// millisecond while connections wait: a worker that does not take them is found out by that.
     fn admits(&self) -> bool;
 
@@ -247,11 +248,14 @@ impl<M: AsRef<[Cell]>> CellGate<M> {
 impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
     fn admits(&self) -> bool {
         let Some(own) = self.own() else { return true };
+        if own.state() == WorkerState::Booting {
+            return false;
+        }
         let now = (self.host.now)();
         let mine = own.connections.load(Ordering::Relaxed);
         // Possible where another thread accepts than the one that serves.
         let busy_since = own.loop_busy_since.load(Ordering::Relaxed);
-        let is_stuck = busy_since != 0 && now.saturating_sub(busy_since) > STUCK_AFTER;
+        let is_stuck = busy_since != 0 && now.saturating_sub(busy_since) > BUSY_MOST;
         let is_next = |cell: &Cell| {
             is_stuck || cell.connections.load(Ordering::Relaxed).saturating_add(1) < mine
         };
@@ -342,8 +346,6 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
 const BUSY_MOST: u64 = 50;
 /// Milliseconds without a tick, of which there are ten a second, after which a process stands still.
 const TICK_MOST: u64 = 1_000;
-/// Milliseconds of work in one go after which a worker leaves connections to the others.
-const STUCK_AFTER: u64 = 1_000;
 /// Milliseconds that waiting connections are left to another worker that does not take them. It
 /// covers what no cell shows, such as a loop that stands still in a callback of its poll phase.
 const PATIENCE: u64 = 50;

@@ -90,6 +90,7 @@ fn only_workers_that_accept_count() {
     assert!(!gates[0].admits());
     memory.0[1].join(101, NOW.get());
     assert!(gates[0].admits(), "one that boots has not begun");
+    assert!(!gates[1].admits());
     gates[1].set_accepting(true);
     gates[1].retire();
     assert!(gates[0].admits());
@@ -172,7 +173,7 @@ fn patience_begins_anew_whenever_somebody_accepts() {
 fn a_stuck_worker_leaves_connections_to_the_others() {
     let (memory, gates) = workers(2);
     gates[0].busy();
-    pass(STUCK_AFTER + 1, &memory);
+    pass(BUSY_MOST + 1, &memory);
     assert!(!gates[0].admits());
     gates[1].busy();
     pass(BUSY_MOST + 1, &memory);

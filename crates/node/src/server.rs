@@ -105,10 +105,10 @@ pub fn listen(
         return Err(native_failure("the runtime refuses a reference"));
     };
     let functions = ServerFunctions { dispatch, notify };
-    if is_threaded {
-        return start_threads(&scope, state, &config, listeners, functions);
-    }
     let sources = Sources { listeners, gate };
+    if is_threaded {
+        return start_threads(&scope, state, &config, sources, functions);
+    }
     let server = state.with_driver(|driver| start(driver, state, &config, sources, functions));
     let (server, is_listening) = server.ok_or_else(|| native_failure("the driver is gone"))?;
     if is_listening {
@@ -122,7 +122,12 @@ pub fn listen(
 /// Begins to accept, for a server with a gate: its listeners wait until its application has started.
 #[napi]
 pub fn open_server(env: Env, server: u32) -> Result<(), Failure> {
-    state_of(env)?.with_driver(|driver| driver.open_gate(key(server)));
+    let state = state_of(env)?;
+    let server = key(server);
+    match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.open_gate(server)),
+        None => state.with_driver(|driver| driver.open_gate(server)),
+    };
     Ok(())
 }
 
@@ -226,13 +231,13 @@ fn start_threads(
     scope: &Scope<'_>,
     state: &EnvState,
     config: &NativeConfig,
-    listeners: Vec<Listener>,
+    sources: Sources,
     functions: ServerFunctions,
 ) -> Result<u32, Failure> {
     let core = Arc::new(config.to_core());
     let count = config.runtime_threads.max(1) as usize;
     let started = state
-        .with_threads(|threads| threads.start(state, &core, listeners, count, functions))
+        .with_threads(|threads| threads.start(state, &core, sources, count, functions))
         .ok_or_else(|| native_failure("the driver is gone"))?;
     match started {
         Ok(server) => Ok(u32::from(server.0 | THREADED)),
@@ -253,9 +258,9 @@ fn set_ref(state: &EnvState, server: ServerKey, keeps_alive: bool) {
 }
 
 /// Where a server's connections come from.
-struct Sources {
-    listeners: Vec<Listener>,
-    gate: Option<Arc<dyn Gate>>,
+pub(crate) struct Sources {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) gate: Option<Arc<dyn Gate>>,
 }
 
 fn start(
