@@ -5,6 +5,7 @@ import { serveApp } from './harness/app.ts'
 import { serveBadEnd } from './harness/bad-end.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { expectLog } from './harness/logs.ts'
+import { MODE } from './harness/mode.ts'
 import { failureOf, pending } from './harness/promises.ts'
 
 import type { RsgiProtocol, RsgiScope } from '../dist/index.js'
@@ -13,7 +14,7 @@ const RSGI = { interface: 'rsgi' } as const
 const hello = (_scope: RsgiScope, protocol: RsgiProtocol): void => protocol.responseStr(200, [], 'hello')
 
 describe('close', () => {
-  test('closes idle connections at once and refuses new ones', async () => {
+  test('closes idle connections soon and refuses new ones', async () => {
     const server = await serveApp(hello, RSGI)
     const client = await RawClient.connect(server)
     await client.request()
@@ -22,6 +23,33 @@ describe('close', () => {
     expect(performance.now() - before).toBeLessThan(2000)
     expect(await client.ended()).toBe('fin')
     await expect(RawClient.connect(server)).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('answers 100 connections that wait in its queue, also those that have not asked yet', async () => {
+    const server = await serveApp(hello, RSGI)
+    const connecting = Array.from({ length: 100 }, () => RawClient.connect(server))
+    // Node connects in its next tick, and the loop accepts in its next turn: now they wait.
+    await new Promise<void>((resolve) => process.nextTick(resolve))
+    if (MODE === 'loop') expect(server.stats()['connectionsTotal']).toBe(0)
+    const closing = server.close({ timeout: 10 })
+    const clients = await Promise.all(connecting)
+    const answers = await Promise.all(clients.map((client) => client.request()))
+    expect(answers.map(({ text }) => text)).toEqual(clients.map(() => 'hello'))
+    expect(new Set(answers.map((answer) => answer.header('connection')))).toEqual(new Set(['close']))
+    await closing
+    expect(server.stats()).toMatchObject({ connectionsTotal: 100, fileDescriptors: 0 })
+    await expect(RawClient.connect(server)).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('waits a second for the first request of a connection, and no longer', async () => {
+    const server = await serveApp(hello, RSGI)
+    const client = await RawClient.connect(server)
+    await turns(3)
+    const before = performance.now()
+    await server.close({ timeout: 10 })
+    expect(performance.now() - before).toBeGreaterThan(500)
+    expect(performance.now() - before).toBeLessThan(3000)
+    expect(await client.ended()).toBe('fin')
   })
 
   test('waits for open requests, whose answers close their connections', async () => {

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 
 import { serveApp } from './harness/app.ts'
 import { startCli } from './harness/cli.ts'
-import { turns } from './harness/client.ts'
+import { RawClient, turns } from './harness/client.ts'
 import { startLoad } from './harness/load.ts'
 import { scaled, timeLimit } from './harness/scale.ts'
 
@@ -64,6 +64,18 @@ describe('SIGTERM under load', () => {
     },
     timeLimit(120_000),
   )
+
+  test('100 connections that wait in the queue meanwhile are answered', async () => {
+    const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])
+    cli.child.kill('SIGSTOP')
+    const clients = await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(cli.url)))
+    const answers = clients.map((client) => client.request())
+    const stopped = cli.stop('SIGTERM')
+    cli.child.kill('SIGCONT')
+    const statuses = (await Promise.all(answers)).map(({ status }) => status)
+    expect(statuses).toEqual(clients.map(() => 200))
+    await stopped
+  })
 
   test('SIGINT does the same', async () => {
     const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])

@@ -22,14 +22,30 @@ export interface About {
 /** Where the server listens. */
 export declare function addresses(server: number): Array<NativeAddress>
 
+/** Binds and listens without accepting. Throws `ERR_BIND` or `ERR_OPTION`. */
+export declare function bindListener(bind: NativeBind, backlog: number): NativeListener
+
+/** Empties the cell of a worker that is gone, for one of `generation`. False when there is no such cell. */
+export declare function clearCell(fd: number, index: number, generation: number): boolean
+
 /** Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows. */
 export declare function closeServer(server: number, timeout: number): void
+
+/** Makes shared memory for so many workers. Returns the descriptor to hand down. Throws `ERR_NATIVE`. */
+export declare function createCells(count: number): number
 
 /** The engine's defaults, with no address and no backlog: a spec compares the documented ones with them. */
 export declare function defaults(): NativeConfig
 
 /** For the end of the process: closes listeners and offers what waits to the kernel once. */
 export declare function flushAtExit(): void
+
+/**
+ * Moves this process into a cell, where a thread of its own shows ten times a second that it runs,
+ * whatever its event loop does. The first call for a cell does that, also from within `listen`.
+ * Throws `ERR_NATIVE`.
+ */
+export declare function joinCell(gate: NativeGate): void
 
 /**
  * Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
@@ -57,6 +73,28 @@ export interface NativeBind {
   path?: string
   /** Listening socket inherited from the parent. */
   fd?: number
+}
+
+/** A copy of a worker's cell. Times are milliseconds of the machine's monotonic clock. */
+export interface NativeCell {
+  /** The time of the reading. */
+  now: number
+  /** When the process has last shown that it runs. */
+  nativeTick: number
+  /** Since when the event loop has not waited for events; 0 while it waits. */
+  loopBusySince: number
+  /** Connections accepted since the worker began. */
+  accepted: number
+  /** Open connections. */
+  connections: number
+  /** Open exchanges when the loop last went to wait. */
+  inflight: number
+  /** `empty`, `booting`, `accepting`, `paused` or `draining`. */
+  state: string
+  /** What `clear_cell` has set. */
+  generation: number
+  /** The process; 0 for nobody. */
+  pid: number
 }
 
 /** A finished, valid server configuration. Sizes are bytes, times milliseconds, 0 turns a deadline off. */
@@ -111,10 +149,40 @@ export interface NativeConfig {
   runtimeMode: string
   /** I/O threads of the threaded driver. */
   runtimeThreads: number
+  /** Shares the listeners with other workers: accepts from `open_server` on, and only when it is its turn. */
+  gate?: NativeGate
 }
+
+/** The cell of a worker in memory that its master has made. */
+export interface NativeGate {
+  /** Descriptor of the memory, inherited from the master. */
+  fd: number
+  /** Number of the worker's cell. */
+  index: number
+}
+
+/** A listener that workers accept from. */
+export interface NativeListener {
+  /** The descriptor to hand down. */
+  fd: number
+  /** Where it listens. */
+  address: NativeAddress
+}
+
+/** Begins to accept, for a server with a gate: its listeners wait until its application has started. */
+export declare function openServer(server: number): void
+
+/** What a worker lets others know; `undefined` when there is no such cell. */
+export declare function readCell(fd: number, index: number): NativeCell | null
 
 /** Keeps the process alive for the server's listeners. */
 export declare function refServer(server: number): void
+
+/** Gives the memory up and closes its descriptor. False for what `create_cells` did not make. */
+export declare function releaseCells(fd: number): boolean
+
+/** Closes this process's copy of a listener; a socket file is removed. False for an unknown one. */
+export declare function releaseListener(fd: number): boolean
 
 /** Gauges and totals of a server; `undefined` when there is no such server. */
 export declare function stats(server: number): Stats | null

@@ -124,6 +124,36 @@ export interface NativeBind {
   fd?: number
 }
 
+/** The cell of a worker in memory that its master has made. */
+export interface NativeGate {
+  /** Descriptor of the memory, inherited from the master. */
+  fd: number
+  /** Number of the worker's cell. */
+  index: number
+}
+
+/** A copy of a worker's cell. Times are milliseconds of the machine's monotonic clock. */
+export interface NativeCell {
+  /** The time of the reading. */
+  now: number
+  /** When the process has last shown that it runs; ten times a second from a thread of its own. */
+  nativeTick: number
+  /** Since when the event loop has not waited for events; 0 while it waits. */
+  loopBusySince: number
+  /** Connections accepted since the worker began. */
+  accepted: number
+  /** Open connections. */
+  connections: number
+  /** Open exchanges when the loop last went to wait. */
+  inflight: number
+  /** How far the worker is. */
+  state: 'accepting' | 'booting' | 'draining' | 'empty' | 'paused'
+  /** What `clearCell` has set. */
+  generation: number
+  /** The process; 0 for nobody. */
+  pid: number
+}
+
 /** A finished, valid server configuration. Sizes are bytes, times milliseconds, 0 turns a deadline off. */
 export interface NativeConfig {
   bind: NativeBind[]
@@ -155,6 +185,8 @@ export interface NativeConfig {
   runtimeMode: string
   /** I/O threads of the threaded driver. */
   runtimeThreads: number
+  /** Shares the listeners with other workers: accepts from `openServer` on, and only when it is its turn. */
+  gate?: NativeGate
 }
 
 /** Where a server listens. */
@@ -174,6 +206,8 @@ export interface Native {
    * `later` is called when the threaded driver has used up its share of a turn: it has `giveTurn` called behind timers and I/O.
    */
   listen(config: NativeConfig, dispatch: Dispatch, notify: Notify, later: () => void): number
+  /** Begins to accept, for a server with a gate. */
+  openServer(server: number): void
   /** Where the server listens. */
   addresses(server: number): NativeAddress[]
   /** Keeps the process alive for the server's listeners. */
@@ -181,8 +215,8 @@ export interface Native {
   /** Lets the process end although the server listens. */
   unrefServer(server: number): void
   /**
-   * Stops accepting, closes idle connections, drains the rest, cuts what is left after `timeout`
-   * milliseconds. A `closed` notification follows, in a later turn of the loop, when nothing of the server is left.
+   * Accepts what waits in the queues of its listeners (of listeners shared behind a gate the last worker
+   * does), then no more; closes idle connections, drains the rest, cuts what is left after `timeout` milliseconds. A `closed` notification follows, in a later turn of the loop, when nothing of the server is left.
    */
   closeServer(server: number, timeout: number): void
   /** For `process.on('exit')`: closes listeners, writes once what is waiting, without blocking. */
@@ -191,6 +225,22 @@ export interface Native {
   stats(server: number): Record<string, number | string>
   /** Crate version, method names, whether the runtime has a libuv loop: compared by a spec so that the two sides cannot drift. */
   about(): { version: string; methods: string[]; debug: boolean; hasLoop: boolean }
+
+  /** Binds and listens without accepting, for workers. Throws `ERR_BIND` or `ERR_OPTION`. */
+  bindListener(bind: NativeBind, backlog: number): { fd: number; address: NativeAddress }
+  /** Closes this process's copy of a listener and removes its socket file; false for an unknown one. */
+  releaseListener(fd: number): boolean
+  /** Makes shared memory with a cell for each of `count` workers; returns the descriptor to hand down. Throws `ERR_NATIVE`. */
+  createCells(count: number): number
+  /** Gives that memory up and closes its descriptor; false for an unknown one. */
+  releaseCells(fd: number): boolean
+  /** What a worker lets others know; `null` when there is no such cell. Only of cells made here. */
+  readCell(fd: number, index: number): NativeCell | null
+  /** Empties the cell of a worker that is gone, for one of `generation`; false when there is no such cell. */
+  clearCell(fd: number, index: number, generation: number): boolean
+  /** Moves this process into a cell of its master, for good; `listen` does it too. Throws `ERR_NATIVE`. */
+  joinCell(gate: NativeGate): void
+
   /** The engine's own defaults, without addresses and backlog; a spec compares the schema's with them. */
   defaults(): NativeConfig
 

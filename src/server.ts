@@ -21,7 +21,7 @@ import type { AsgiApp } from './asgi/types.ts'
 import type { ErrorCode } from './errors.ts'
 import type { FetchApp } from './fetch.ts'
 import type { Logger } from './log.ts'
-import type { Dispatch } from './native.ts'
+import type { Dispatch, NativeConfig, NativeGate } from './native.ts'
 import type { Config, Duration, Options } from './options.ts'
 import type { Adapter, Host, InterfaceName, Lifespan } from './protocol.ts'
 import type { RsgiApp } from './rsgi.ts'
@@ -43,12 +43,20 @@ import type { Address, App, CloseOptions, Server, Stats } from './server/types.t
  * ```
  */
 export async function serve(app: App | string, options: Options = {}): Promise<Server> {
+  return await serveWorker(app, options)
+}
+
+/**
+ * What `serve` does, for one of several workers that share listeners when `gate` names its cell: then it
+ * accepts only from the moment its application has started, and only when it is its turn.
+ */
+export async function serveWorker(app: App | string, options: Options, gate?: NativeGate): Promise<Server> {
   const { config, warnings } = resolveServeOptions(options)
   const log = createLogger(config.logLevel)
   for (const warning of warnings) log.warn(warning)
   // What is no application is refused before anything is opened.
   const detection = typeof app === 'string' ? undefined : selectInterface(app, config.interface)
-  const server = new LocalServer(config, log)
+  const server = new LocalServer(config, log, gate)
   try {
     if (detection === undefined) {
       const loaded = await loadApp(app as string, { interface: config.interface })
@@ -87,7 +95,7 @@ class LocalServer implements Server {
   #finalStats: Stats | undefined = undefined
 
   /** Binds. @throws `ERR_BIND`. */
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, gate: NativeGate | undefined) {
     this.#config = config
     this.#log = log
     this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set() }
@@ -102,7 +110,7 @@ class LocalServer implements Server {
       setDrained()
     })
     this.#number = listen(
-      config,
+      gate === undefined ? toNativeConfig(config) : { ...toNativeConfig(config), gate },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
         if (kind === EventKind.abort) StartupQueue.forget(id)
@@ -125,6 +133,7 @@ class LocalServer implements Server {
     this.#lifespan = lifespan
     this.#dispatch = createDispatch(adapter, this.#host)
     this.#queue.release(this.#dispatch)
+    native.openServer(this.#number)
   }
 
   /** Leaves nothing of a server that could not start. */
@@ -230,9 +239,9 @@ function createAdapter(name: InterfaceName, app: unknown): Adapter {
 }
 
 /** The addon's errors carry a code; here they become ours. */
-function listen(config: Config, ...callbacks: [Dispatch, Parameters<typeof native.listen>[2]]): number {
+function listen(config: NativeConfig, ...callbacks: [Dispatch, Parameters<typeof native.listen>[2]]): number {
   try {
-    return native.listen(toNativeConfig(config), ...callbacks, askForTurn)
+    return native.listen(config, ...callbacks, askForTurn)
   } catch (cause) {
     const code = errorCodeOf(cause)
     if (code === undefined || !Object.hasOwn(ERROR_CODES, code) || !(cause instanceof Error)) throw cause

@@ -46,8 +46,9 @@ export interface Server extends AsyncDisposable {
   /** Lets the process end although the server listens. Open requests keep it alive all the same. */
   unref(): this
   /**
-   * Refuses new connections, closes idle ones, lets open requests and `waitUntil` promises finish
-   * until the timeout, cuts what is left, and stops the application. Fulfilled when nothing of the
+   * Accepts what waits in the queue, then refuses new connections; closes idle ones when no request is to be
+   * expected on them (twice the longest pause of the client, 5 s at most; a second for the first request);
+   * lets open requests and `waitUntil` promises finish until the timeout, cuts what is left, and stops the application. Fulfilled when nothing of the
    * server is left. A second call returns the same end; a shorter timeout brings it forward.
    * Rejects with `ERR_LIFESPAN_SHUTDOWN` if the application failed to stop (all else is closed then too),
    * and with `ERR_OPTION` for a bad timeout.

@@ -13,6 +13,7 @@
 //! - [`table`]: connections by key: what every driver works with
 //! - [`thread`]: the driver with threads of its own
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
+//! - [`gate`]: which of several workers takes the next connection
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -30,6 +31,7 @@ pub mod config;
 pub mod counters;
 pub mod deadline;
 pub mod exchange;
+pub mod gate;
 pub mod http1;
 pub mod lane;
 pub mod shutdown;
@@ -46,6 +48,7 @@ pub use counters::{Counter, Counters, Held};
 pub use exchange::{
     AbortReason, BodyOutcome, ChunkOutcome, Delivery, Event, Id, Meta, Notice, ServerKey,
 };
+pub use gate::{Cell, CellGate, CellReading, Gate, Host, Seat, WorkerState};
 pub use http1::{AnswerFault, Fate, HeadFault, METHODS, Reply, TakenBody, Wish, transcode_utf8};
 pub use lane::Doorbell;
 pub use table::{Lateness, Table};

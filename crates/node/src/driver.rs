@@ -9,14 +9,16 @@
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
-use gneiss_core::{Clock, Doorbell, ServerKey, Table};
+use gneiss_core::{Clock, Doorbell, Gate, ServerKey, Table};
 
 use crate::dispatch::{self, ServerFunctions, TURN};
 use crate::env::EnvState;
+use crate::listeners::{ListenerPlace, has_listener};
 use crate::options::{Stats, number};
-use crate::peer::{ListenerPlace, Peer};
+use crate::peer::Peer;
 use crate::phases::Phases;
 use crate::uv::READABLE;
 
@@ -25,6 +27,8 @@ pub(crate) struct Driver {
     pub(crate) table: Table,
     pub(crate) peers: Vec<Option<Peer>>,
     pub(crate) listeners: Vec<Option<ListenerPlace>>,
+    /// Of servers that share their listeners with other workers.
+    pub(crate) gates: Vec<(ServerKey, Arc<dyn Gate>)>,
     pub(crate) servers: Vec<Option<ServerFunctions>>,
     /// Servers that are being closed and were not reported as closed.
     closing: Vec<Closing>,
@@ -69,6 +73,7 @@ impl Driver {
             table: Table::new(0, Box::new(Flag(Rc::clone(&bell))), 0),
             peers: Vec::new(),
             listeners: Vec::new(),
+            gates: Vec::new(),
             servers: Vec::new(),
             closing: Vec::new(),
             ready: Vec::new(),
@@ -95,8 +100,9 @@ impl Driver {
         self.read_clock();
     }
 
-    /// Accepts no more for a server, drains it, cuts what is left after `timeout` milliseconds.
-    pub(crate) fn close_server(&mut self, server: ServerKey, timeout: u64) {
+    /// Accepts what waits in the queue and then no more for a server, drains it, cuts what is left
+    /// after `timeout` milliseconds.
+    pub(crate) fn close_server(&mut self, state: &EnvState, server: ServerKey, timeout: u64) {
         if self
             .servers
             .get(usize::from(server.0))
@@ -104,8 +110,8 @@ impl Driver {
         {
             return;
         }
-        self.close_listeners(server);
         self.table().begin_close(server, timeout);
+        self.empty_listeners(state, server);
         if self.closing.iter().all(|closing| closing.server != server) {
             self.closing.push(Closing {
                 server,
@@ -138,6 +144,9 @@ impl Driver {
     }
 
     fn begin_turn(&mut self) -> bool {
+        for (_, gate) in &self.gates {
+            gate.busy();
+        }
         if !(self.has_work() || self.table.has_dirty() || !self.closing.is_empty()) {
             return false;
         }
@@ -168,7 +177,7 @@ impl Driver {
             || self
                 .closing
                 .iter()
-                .any(|closing| self.table.is_drained(closing.server));
+                .any(|closing| is_drained(&self.table, &self.listeners, closing.server));
         self.bell.set(false);
         self.phases.keep_awake(keep_awake);
         // Whoever waits for the end of a server gets to hear of it, and a listener that is paused
@@ -208,6 +217,12 @@ impl Driver {
             }
         }
         self.table.expire_servers();
+        let closing: Vec<ServerKey> = self.closing.iter().map(|closing| closing.server).collect();
+        for server in closing {
+            if self.table.is_cut(server) {
+                self.close_listeners(server);
+            }
+        }
     }
 
     /// Servers of which nothing is left: no connection, no listener, and no handle that is still
@@ -215,7 +230,7 @@ impl Driver {
     fn report_closed(&mut self) {
         let mut gone = Vec::new();
         self.closing.retain_mut(|closing| {
-            if !self.table.is_drained(closing.server) {
+            if !is_drained(&self.table, &self.listeners, closing.server) {
                 return true;
             }
             if std::mem::replace(&mut closing.was_drained, true) {
@@ -226,6 +241,7 @@ impl Driver {
         });
         for server in gone {
             self.table.report_closed(server);
+            self.gates.retain(|(owner, _)| *owner != server);
         }
     }
 
@@ -239,6 +255,11 @@ impl Driver {
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()
     }
+}
+
+/// Whether nothing is left of a server that closes: no connection and no listener.
+fn is_drained(table: &Table, listeners: &[Option<ListenerPlace>], server: ServerKey) -> bool {
+    table.is_drained(server) && !has_listener(listeners, server)
 }
 
 /// A poll callback: notes what is ready, nothing else.
@@ -278,6 +299,9 @@ pub(crate) fn on_prepare(state: &EnvState) {
             driver.read_clock();
             driver.flush();
             driver.after_work();
+        }
+        for (_, gate) in &driver.gates {
+            gate.polling(driver.table.open_exchanges());
         }
     });
 }

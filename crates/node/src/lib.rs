@@ -1,8 +1,8 @@
 //! The Node-API border of gneiss: conversions and calls. It decides nothing about HTTP.
 //!
 //! In reading order: `server` (the cold functions), `calls` (the hot ones), `env` (what an isolate
-//! owns), `driver`, `phases`, `peer`, `ready` and `dispatch` (the loop driver), `threads` (the threaded one), and the only places of `unsafe`:
-//! `sys` (Node-API) and `uv` (libuv).
+//! owns), `driver`, `phases`, `listeners`, `peer`, `ready` and `dispatch` (the loop driver), `threads` (the threaded one),
+//! `workers` (what a master shares with its workers), and the only places of `unsafe`: `sys` (Node-API) and `uv` (libuv).
 
 #![cfg_attr(
     test,
@@ -14,6 +14,7 @@ mod dispatch;
 mod driver;
 mod env;
 mod error;
+mod listeners;
 mod options;
 mod peer;
 mod phases;
@@ -22,3 +23,4 @@ mod server;
 mod sys;
 mod threads;
 mod uv;
+mod workers;

@@ -24,6 +24,15 @@ pub struct NativeBind {
     pub fd: Option<i32>,
 }
 
+/// The cell of a worker in memory that its master has made.
+#[napi(object)]
+pub struct NativeGate {
+    /// Descriptor of the memory, inherited from the master.
+    pub fd: i32,
+    /// Number of the worker's cell.
+    pub index: u32,
+}
+
 /// What a `NativeBind` asks for.
 pub(crate) enum Place {
     Adopt(i32),
@@ -95,6 +104,8 @@ pub struct NativeConfig {
     pub runtime_mode: String,
     /// I/O threads of the threaded driver.
     pub runtime_threads: u32,
+    /// Shares the listeners with other workers: accepts from `open_server` on, and only when it is its turn.
+    pub gate: Option<NativeGate>,
 }
 
 impl NativeConfig {
@@ -127,6 +138,7 @@ impl NativeConfig {
             server_header: String::from_utf8_lossy(&core.server_header).into_owned(),
             runtime_mode: "auto".to_owned(),
             runtime_threads: 1,
+            gate: None,
         }
     }
 

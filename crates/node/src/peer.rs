@@ -1,15 +1,14 @@
-//! Sockets of the loop driver: accepting, reading, writing, closing.
+//! Connections of the loop driver: reading, writing, closing.
 
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::time::Duration;
 
-use gneiss_core::{Counters, Fate, Listener, ServerKey, Wish};
+use gneiss_core::{Fate, Seat, Wish};
 use socket2::Socket;
 
-use crate::driver::{Driver, LISTENER};
+use crate::driver::Driver;
 use crate::env::EnvState;
 use crate::ready::Note;
 use crate::uv::{DISCONNECT, Handle, READABLE, WRITABLE};
@@ -24,89 +23,11 @@ pub(crate) struct Peer {
     pub(crate) is_blocked: bool,
     keeps_alive: bool,
     pub(crate) note: Note,
-}
-
-/// One listening socket. The handle comes first: it is closed before its descriptor is.
-pub(crate) struct ListenerPlace {
-    handle: Handle,
-    pub(crate) listener: Listener,
-    pub(crate) server: ServerKey,
-    counters: Arc<Counters>,
-    /// Not accepting: the server is full, or accept failed and it is not time to try again.
-    is_paused: bool,
-    resume_at: Option<u64>,
-    keeps_alive: bool,
-    pub(crate) note: Note,
+    /// Held for its drop only, which gives it back.
+    _seat: Option<Seat>,
 }
 
 impl Driver {
-    /// Begins to accept on a bound listener.
-    pub(crate) fn open_listener(
-        &mut self,
-        state: &EnvState,
-        listener: Listener,
-        server: ServerKey,
-        counters: &Arc<Counters>,
-    ) -> bool {
-        let place = self
-            .listeners
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or_else(|| {
-                self.listeners.push(None);
-                self.listeners.len().saturating_sub(1)
-            });
-        let Ok(index) = u32::try_from(place) else {
-            return false;
-        };
-        let Some(handle) = Handle::poll(state, listener.socket().as_raw_fd(), index | LISTENER)
-        else {
-            return false;
-        };
-        handle.watch(READABLE);
-        counters.file_descriptors.add(1);
-        let counters = Arc::clone(counters);
-        if let Some(slot) = self.listeners.get_mut(place) {
-            *slot = Some(ListenerPlace {
-                handle,
-                listener,
-                server,
-                counters,
-                is_paused: false,
-                resume_at: None,
-                keeps_alive: true,
-                note: Note::default(),
-            });
-        }
-        true
-    }
-
-    /// Closes a server's listeners.
-    pub(crate) fn close_listeners(&mut self, server: ServerKey) {
-        for slot in &mut self.listeners {
-            if slot.as_ref().is_some_and(|place| place.server == server)
-                && let Some(place) = slot.take()
-            {
-                place.counters.file_descriptors.subtract(1);
-            }
-        }
-    }
-
-    /// Whether a server's listeners keep the process alive.
-    pub(crate) fn set_listeners_ref(&mut self, server: ServerKey, keeps_alive: bool) {
-        for place in self
-            .listeners
-            .iter_mut()
-            .flatten()
-            .filter(|place| place.server == server)
-        {
-            place.keeps_alive = keeps_alive;
-            place.handle.set_ref(keeps_alive);
-        }
-        // One that is paused is held by the check phase instead.
-        self.after_work();
-    }
-
     /// Reads a connection once.
     pub(crate) fn read(&mut self, key: u32) {
         let Some(wish) = self.table.wish(key) else {
@@ -160,89 +81,14 @@ impl Driver {
         }
     }
 
-    /// Accepts again where a connection or the time has made it possible.
-    pub(crate) fn resume_listeners(&mut self) {
-        let now = self.now();
-        for place in self
-            .listeners
-            .iter_mut()
-            .flatten()
-            .filter(|place| place.is_paused)
-        {
-            if place.resume_at.is_some_and(|at| at > now) {
-                continue;
-            }
-            // A time that has passed would make the timer fire without end while the server is full.
-            place.resume_at = None;
-            if self.table.may_accept(place.server) {
-                place.is_paused = false;
-                place.handle.watch(READABLE);
-            }
-        }
-    }
-
-    /// Whether a listener should keep the process alive although libuv does not watch it.
-    pub(crate) fn has_paused_listener(&self) -> bool {
-        let mut places = self.listeners.iter().flatten();
-        places.any(|place| place.is_paused && place.keeps_alive)
-    }
-
-    /// When a listener that failed is tried again.
-    pub(crate) fn next_resume(&self) -> Option<u64> {
-        self.listeners
-            .iter()
-            .flatten()
-            .filter_map(|place| place.resume_at)
-            .min()
-    }
-
-    pub(crate) fn accept(&mut self, state: &EnvState, index: u32) {
-        let retry_at = self.now().saturating_add(ACCEPT_BACKOFF);
-        if let Some(Some(place)) = self.listeners.get_mut(index as usize) {
-            let note = std::mem::take(&mut place.note);
-            if note.status < 0 {
-                // libuv has stopped the handle: watched again after a while, as after a failed accept.
-                place.is_paused = true;
-                place.resume_at = Some(retry_at);
-                return;
-            }
-        }
-        for _ in 0..ACCEPTS {
-            let Some(Some(place)) = self.listeners.get_mut(index as usize) else {
-                return;
-            };
-            if !self.table.may_accept(place.server) {
-                place.is_paused = true;
-                place.handle.watch(0);
-                return;
-            }
-            let (socket, address) = match place.listener.socket().accept() {
-                Ok(accepted) => accepted,
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return,
-                    // The peer gave up while it waited, or a signal came: the next one is unharmed.
-                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted => continue,
-                    _ => {
-                        // Out of descriptors or memory: what is open goes on, and after a while there may be room.
-                        place.counters.accept_errors_total.add(1);
-                        place.is_paused = true;
-                        place.resume_at = Some(retry_at);
-                        place.handle.watch(0);
-                        return;
-                    }
-                },
-            };
-            // Answers leave whole; waiting for more would only delay them. Unix sockets refuse this.
-            let _ = socket.set_tcp_nodelay(true);
-            let (server, pseudo) = (place.server, place.listener.pseudo_head(&socket, &address));
-            let Some(key) = self.table.accept(server, pseudo) else {
-                return;
-            };
-            self.open_peer(state, key, socket);
-        }
-    }
-
-    fn open_peer(&mut self, state: &EnvState, key: u32, socket: Socket) {
+    /// Begins to watch an accepted connection.
+    pub(crate) fn open_peer(
+        &mut self,
+        state: &EnvState,
+        key: u32,
+        socket: Socket,
+        seat: Option<Seat>,
+    ) {
         // libuv makes the descriptor non-blocking.
         let Some(handle) = Handle::poll(state, socket.as_raw_fd(), key) else {
             self.table.remove(key);
@@ -262,6 +108,7 @@ impl Driver {
                 is_blocked: false,
                 keeps_alive: false,
                 note: Note::default(),
+                _seat: seat,
             });
         }
     }
@@ -364,8 +211,3 @@ impl Driver {
         self.table.remove(key);
     }
 }
-
-/// Connections accepted in one turn.
-const ACCEPTS: usize = 64;
-/// Milliseconds until accept is tried again after it failed.
-const ACCEPT_BACKOFF: u64 = 100;

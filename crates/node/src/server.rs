@@ -12,7 +12,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use gneiss_core::{Counters, Listener, METHODS, ServerKey};
+use gneiss_core::{Counters, Gate, Listener, METHODS, ServerKey};
 use napi::bindgen_prelude::{FnArgs, Function, Object};
 use napi::{Env, JsValue};
 use napi_derive::napi;
@@ -24,7 +24,7 @@ use crate::error::Code;
 use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, Stats, number, whole};
 use crate::sys::{self, Scope};
 use crate::threads::{self, THREADED, Threads};
-use crate::{calls, uv};
+use crate::{calls, uv, workers};
 
 /// Asks for a turn: `() => setImmediate(giveTurn)`.
 type Later<'s> = Function<'s, (), ()>;
@@ -89,6 +89,7 @@ pub fn listen(
         .iter()
         .map(|bind| open(bind, config.backlog))
         .collect::<Result<Vec<Listener>, Failure>>()?;
+    let gate = config.gate.as_ref().map(workers::gate_of).transpose()?;
     let scope = Scope::new(state);
     let is_ready = if is_threaded {
         threads::ensure(&scope, state, scope.reference(scope.adopt(later.raw())))
@@ -104,10 +105,11 @@ pub fn listen(
         return Err(native_failure("the runtime refuses a reference"));
     };
     let functions = ServerFunctions { dispatch, notify };
+    let sources = Sources { listeners, gate };
     if is_threaded {
-        return start_threads(&scope, state, &config, listeners, functions);
+        return start_threads(&scope, state, &config, sources, functions);
     }
-    let server = state.with_driver(|driver| start(driver, state, &config, listeners, functions));
+    let server = state.with_driver(|driver| start(driver, state, &config, sources, functions));
     let (server, is_listening) = server.ok_or_else(|| native_failure("the driver is gone"))?;
     if is_listening {
         return Ok(u32::from(server.0));
@@ -115,6 +117,18 @@ pub fn listen(
     forget_server(&scope, state, server);
     leave_when_empty(state);
     Err(native_failure("the runtime refuses to watch a listener"))
+}
+
+/// Begins to accept, for a server with a gate: its listeners wait until its application has started.
+#[napi]
+pub fn open_server(env: Env, server: u32) -> Result<(), Failure> {
+    let state = state_of(env)?;
+    let server = key(server);
+    match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.open_gate(server)),
+        None => state.with_driver(|driver| driver.open_gate(server)),
+    };
+    Ok(())
 }
 
 /// Where the server listens.
@@ -165,7 +179,7 @@ pub fn close_server(env: Env, server: u32, timeout: f64) -> Result<(), Failure> 
     let (server, timeout) = (key(server), whole(timeout));
     match threaded(server) {
         Some(server) => state.with_threads(|threads| threads.close(state, server, timeout)),
-        None => state.with_driver(|driver| driver.close_server(server, timeout)),
+        None => state.with_driver(|driver| driver.close_server(state, server, timeout)),
     };
     Ok(())
 }
@@ -217,13 +231,13 @@ fn start_threads(
     scope: &Scope<'_>,
     state: &EnvState,
     config: &NativeConfig,
-    listeners: Vec<Listener>,
+    sources: Sources,
     functions: ServerFunctions,
 ) -> Result<u32, Failure> {
     let core = Arc::new(config.to_core());
     let count = config.runtime_threads.max(1) as usize;
     let started = state
-        .with_threads(|threads| threads.start(state, &core, listeners, count, functions))
+        .with_threads(|threads| threads.start(state, &core, sources, count, functions))
         .ok_or_else(|| native_failure("the driver is gone"))?;
     match started {
         Ok(server) => Ok(u32::from(server.0 | THREADED)),
@@ -243,11 +257,17 @@ fn set_ref(state: &EnvState, server: ServerKey, keeps_alive: bool) {
     };
 }
 
+/// Where a server's connections come from.
+pub(crate) struct Sources {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) gate: Option<Arc<dyn Gate>>,
+}
+
 fn start(
     driver: &mut Driver,
     state: &EnvState,
     config: &NativeConfig,
-    listeners: Vec<Listener>,
+    sources: Sources,
     functions: ServerFunctions,
 ) -> (ServerKey, bool) {
     let counters = Arc::new(Counters::default());
@@ -261,6 +281,8 @@ fn start(
     if let Some(slot) = driver.servers.get_mut(index) {
         *slot = Some(functions);
     }
+    let Sources { listeners, gate } = sources;
+    driver.gates.extend(gate.map(|gate| (server, gate)));
     let is_listening = listeners
         .into_iter()
         .all(|listener| driver.open_listener(state, listener, server, &counters));
@@ -271,7 +293,7 @@ fn start(
     (server, is_listening)
 }
 
-fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure> {
+pub(crate) fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure> {
     let refusal = |what: String, error: std::io::Error| {
         let advice = match error.kind() {
             ErrorKind::AddrInUse => "; stop what listens there, or bind another address",

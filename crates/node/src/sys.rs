@@ -6,6 +6,7 @@
 //! because Node itself checks nothing.
 
 mod bell;
+mod cells;
 mod hot;
 mod isolate;
 
@@ -18,6 +19,7 @@ use napi_sys as raw;
 use crate::env::EnvState;
 
 pub(crate) use bell::{BellHandle, ExitHook};
+pub(crate) use cells::{CellMemory, is_alive, monotonic};
 pub(crate) use hot::{ARGUMENTS, HotCall};
 pub(crate) use isolate::{CleanupHook, adopt_descriptor, event_loop, install, pin_image, state_of};
 

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gneiss_core::{Door, Listener, Remote, ServerConfig, ServerKey};
+use gneiss_core::{Door, Gate, Listener, Remote, ServerConfig, ServerKey};
 
 use crate::dispatch::{self, ServerFunctions};
 use crate::env::EnvState;
 use crate::options::{Stats, number};
+use crate::server::Sources;
 use crate::sys::{BellHandle, ExitHook, Reference, Scope};
 
 /// Set in the number of a server whose connections live on threads of their own.
@@ -42,6 +43,7 @@ pub(crate) struct ThreadServers(Vec<Option<ThreadServer>>);
 struct ThreadServer {
     functions: ServerFunctions,
     listeners: Vec<Arc<Listener>>,
+    gate: Option<Arc<dyn Gate>>,
     keeps_alive: bool,
     is_closing: bool,
 }
@@ -71,12 +73,14 @@ impl Threads {
         &mut self,
         state: &EnvState,
         config: &Arc<ServerConfig>,
-        listeners: Vec<Listener>,
+        sources: Sources,
         threads: usize,
         functions: ServerFunctions,
     ) -> Result<ServerKey, (std::io::Error, ServerFunctions)> {
+        let Sources { listeners, gate } = sources;
         let listeners: Vec<Arc<Listener>> = listeners.into_iter().map(Arc::new).collect();
-        let server = match self.remote.start(config, &listeners, threads) {
+        let started = self.remote.start(config, &listeners, threads, gate.clone());
+        let server = match started {
             Ok(server) => server,
             Err(error) => return Err((error, functions)),
         };
@@ -89,12 +93,37 @@ impl Threads {
             *slot = Some(ThreadServer {
                 functions,
                 listeners,
+                gate,
                 keeps_alive: true,
                 is_closing: false,
             });
         }
         self.hold(state);
         Ok(server)
+    }
+
+    /// The application of a server with a gate has started: its worker accepts.
+    pub(crate) fn open_gate(&self, server: ServerKey) {
+        let gate = self.server(server).and_then(|found| found.gate.as_ref());
+        if let Some(gate) = gate {
+            gate.set_accepting(true);
+        }
+    }
+
+    /// Tells other workers whether this one's event loop is at work.
+    fn tell_gates(&self, is_busy: bool) {
+        for (index, server) in self.servers.0.iter().enumerate() {
+            let gate = server.as_ref().and_then(|found| found.gate.as_ref());
+            let Some(gate) = gate else { continue };
+            if is_busy {
+                gate.busy();
+            } else {
+                let key = ServerKey(u16::try_from(index).unwrap_or(u16::MAX));
+                let counters = self.remote.counters(key);
+                let open: u64 = counters.iter().map(|found| found.requests.get()).sum();
+                gate.polling(usize::try_from(open).unwrap_or(usize::MAX));
+            }
+        }
     }
 
     /// Where a server listens.
@@ -159,9 +188,11 @@ impl Threads {
 
     /// Begins a pass; none while JavaScript was asked for a turn behind timers and I/O.
     fn begin(&mut self) -> bool {
+        self.tell_gates(true);
         self.remote.begin_pass();
         self.remote.flush();
         if self.is_yielding {
+            self.tell_gates(false);
             return false;
         }
         self.passes = self.passes.saturating_add(1);
@@ -171,6 +202,7 @@ impl Threads {
     /// Ends a pass: rings again for what is left, or yields when this turn of the loop has used enough.
     fn end(&mut self, state: &EnvState, used: Duration) -> Option<Rc<Reference>> {
         self.used = self.used.saturating_add(used);
+        self.tell_gates(false);
         self.hold(state);
         if !self.remote.has_events() {
             return None;

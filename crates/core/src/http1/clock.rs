@@ -24,7 +24,12 @@ impl Connection {
             Phase::Flush => NEVER,
             Phase::Linger => after(self.since, LINGER),
         };
-        state.min(self.write_deadline())
+        let awaited = if self.is_awaited() {
+            self.expected_until()
+        } else {
+            NEVER
+        };
+        state.min(awaited).min(self.write_deadline())
     }
 
     /// Whether the peer, and not the application, is what the present deadline waits for.
@@ -46,7 +51,10 @@ impl Connection {
         if self.deadline() > turn.now {
             return;
         }
-        self.counters.timeouts_total.add(1);
+        // An awaited request that does not come is nobody's fault.
+        self.counters
+            .timeouts_total
+            .add(u64::from(!self.is_awaited()));
         if self.write_deadline() <= turn.now {
             return self.cut(turn, AbortReason::WriteStalled);
         }

@@ -46,8 +46,10 @@ pub struct Connection {
     pub(super) progress: u64,
     pub(super) open: Option<Open>,
     pub(super) ending: Ending,
+    /// The longest pause between two requests, in milliseconds.
+    pub(super) longest_gap: u64,
     /// The present answer is the last one.
-    draining: bool,
+    pub(super) draining: bool,
     /// The peer closed its sending side.
     pub(super) ended: bool,
     /// The end was noticed ahead of unread bytes and need not be watched for.
@@ -105,6 +107,7 @@ impl Connection {
             progress: now,
             open: None,
             ending: Ending::Close,
+            longest_gap: 0,
             draining: false,
             ended: false,
             hung_up: false,
@@ -222,22 +225,6 @@ impl Connection {
     /// The connection broke: nothing more can be read or written.
     pub fn on_error<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
         self.cut(turn, AbortReason::PeerGone);
-    }
-
-    /// The server is being closed: an idle connection ends, a busy one after its answer.
-    ///
-    /// Call it after what the kernel already holds was read, so that no request is lost.
-    pub fn drain(&mut self, now: u64) {
-        self.draining = true;
-        match self.phase {
-            Phase::FirstByte | Phase::Idle => self.leave(now, Ending::Close),
-            Phase::Exchange => {
-                if let Some(open) = &mut self.open {
-                    open.keep_alive = false;
-                }
-            }
-            Phase::Head | Phase::Flush | Phase::Linger => {}
-        }
     }
 
     /// A fault of our own: 500 where no head was sent, a cut after that.

@@ -2,7 +2,7 @@
 //!
 //! `head` and `body` refuse what is not strictly well formed, `encode` writes what leaves,
 //! `connection` is the state machine over them; `request` holds its request side, `answer` its
-//! response side and `clock` its deadlines. Nothing in here knows sockets, threads or lanes.
+//! response side, `clock` its deadlines and `drain` its end. Nothing in here knows sockets, threads or lanes.
 
 mod afar;
 pub(crate) mod answer;
@@ -10,6 +10,7 @@ pub(crate) mod body;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod date;
+pub(crate) mod drain;
 pub(crate) mod encode;
 mod facts;
 mod field;

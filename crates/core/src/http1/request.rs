@@ -167,6 +167,7 @@ impl Connection {
             HeadOutcome::Incomplete => {
                 // Empty lines ahead of a request are no head yet.
                 if self.phase != Phase::Head && self.scan.has_begun() {
+                    self.end_gap(turn.now);
                     self.phase = Phase::Head;
                     self.since = turn.now;
                 }
@@ -208,15 +209,12 @@ impl Connection {
             return self.refuse_request(turn, offset, 503, data);
         };
         let has_body = decoder.is_some();
+        self.end_gap(turn.now);
         self.phase = Phase::Exchange;
         self.since = turn.now;
-        self.open = Some(Open::new(
-            id,
-            head,
-            decoder,
-            self.config.request_timeout,
-            turn.now,
-        ));
+        let mut open = Open::new(id, head, decoder, self.config.request_timeout, turn.now);
+        open.keep_alive &= !self.draining;
+        self.open = Some(open);
         self.counters.requests.add(1);
         let mut used = head.consumed;
         if has_body {

@@ -167,6 +167,13 @@ impl Table {
         })
     }
 
+    /// Whether the closing deadline of a server has passed.
+    #[must_use]
+    pub fn is_cut(&self, server: ServerKey) -> bool {
+        self.server(server)
+            .is_some_and(|server| server.shutdown == Shutdown::Cut)
+    }
+
     /// Reports that nothing is left of a server.
     pub fn report_closed(&mut self, server: ServerKey) {
         self.rooms.lane.push(Event::Closed { server });

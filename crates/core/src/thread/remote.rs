@@ -18,6 +18,7 @@ use crate::address::Listener;
 use crate::config::ServerConfig;
 use crate::counters::{Counters, Held};
 use crate::exchange::{Delivery, Event, Id, ServerKey};
+use crate::gate::Gate;
 
 /// Every server of one isolate whose connections live on threads of their own.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl Remote {
         }
     }
 
-    /// Starts a server on `threads` threads of its own.
+    /// Starts a server on `threads` threads of its own. With a gate they accept when the gate says so.
     ///
     /// # Errors
     /// The system refuses a thread or what it needs, or there are too many: nothing is left running then.
@@ -63,6 +64,7 @@ impl Remote {
         config: &Arc<ServerConfig>,
         listeners: &[Arc<Listener>],
         threads: usize,
+        gate: Option<Arc<dyn Gate>>,
     ) -> io::Result<ServerKey> {
         let place = self.threads.iter().position(|&count| count == 0);
         let number = place.unwrap_or(self.threads.len());
@@ -76,6 +78,7 @@ impl Remote {
             server,
             config,
             listeners,
+            gate,
             words: &self.words,
             door: &self.door,
         };

@@ -17,6 +17,7 @@ use crate::address::Listener;
 use crate::config::ServerConfig;
 use crate::counters::Counters;
 use crate::exchange::ServerKey;
+use crate::gate::Gate;
 
 /// What a server is to be.
 pub(super) struct Plan<'a> {
@@ -24,6 +25,7 @@ pub(super) struct Plan<'a> {
     pub(super) server: ServerKey,
     pub(super) config: &'a Arc<ServerConfig>,
     pub(super) listeners: &'a [Arc<Listener>],
+    pub(super) gate: Option<Arc<dyn Gate>>,
     pub(super) words: &'a Arc<Mailbox<WordBatch>>,
     pub(super) door: &'a Arc<Door>,
 }
@@ -44,7 +46,8 @@ pub(super) struct Setup {
 /// Starts one thread for each owner and waits until all of them are ready. Those that were started are
 /// stopped again when one cannot be.
 pub(super) fn start(plan: &Plan<'_>, owners: &[u8]) -> io::Result<Vec<Line>> {
-    let crowd = Arc::new(Crowd::new(owners.len(), plan.config.worker_connections));
+    let most = plan.config.worker_connections;
+    let crowd = Arc::new(Crowd::new(owners.len(), most, plan.gate.clone()));
     let mut lines = Vec::with_capacity(owners.len());
     let mut begin = || -> io::Result<()> {
         for (place, &owner) in owners.iter().enumerate() {

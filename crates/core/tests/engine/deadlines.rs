@@ -160,6 +160,11 @@ fn a_body_below_the_least_rate_is_too_slow() {
 fn draining_lets_the_present_answer_finish_and_says_close() {
     let mut bench = Workbench::new(ServerConfig::default());
     let (busy, idle) = (bench.connect(), bench.connect());
+    bench.receive(idle, GET);
+    let earlier = bench.request();
+    bench.respond(earlier.id, "idle from here on");
+    bench.sent(idle);
+    bench.pass(50);
     bench.receive(busy, GET);
     let request = bench.request();
     bench.table.begin_close(bench.server, 5_000);
@@ -174,6 +179,82 @@ fn draining_lets_the_present_answer_finish_and_says_close() {
     bench.table.remove(idle);
     bench.close_and_check(busy);
     assert!(bench.table.is_drained(bench.server));
+}
+
+#[test]
+fn draining_waits_twice_as_long_as_a_client_has_paused() {
+    for (pause, patience) in [(0, 50), (20, 50), (400, 800), (20_000, 5_000)] {
+        let mut bench = Workbench::new(ServerConfig::default());
+        let (asking, silent) = (bench.connect(), bench.connect());
+        for pause in [pause, 0, 0] {
+            for key in [asking, silent] {
+                bench.receive(key, GET);
+                let request = bench.request();
+                bench.respond(request.id, "an answer");
+                bench.sent(key);
+            }
+            bench.pass(pause);
+        }
+        bench.table.begin_close(bench.server, 30_000);
+        for key in [asking, silent] {
+            bench.table.on_drained(key);
+            bench.table.arm(key);
+        }
+        bench.pass(patience - 30);
+        assert_eq!(bench.wish(silent).fate, Fate::Stay, "after {pause} ms");
+        bench.receive(asking, GET);
+        let request = bench.request();
+        bench.respond(request.id, "last");
+        assert!(bench.sent(asking).contains("connection: close\r\n"));
+        // The wheel is 32 ms late at most.
+        bench.pass(62);
+        assert_eq!(bench.wish(silent).fate, Fate::Close, "after {pause} ms");
+        bench.table.remove(silent);
+        bench.close_and_check(asking);
+    }
+}
+
+#[test]
+fn draining_waits_a_second_for_the_request_of_a_connection_that_was_just_accepted() {
+    let mut bench = Workbench::new(ServerConfig {
+        first_byte_timeout: 0,
+        ..ServerConfig::default()
+    });
+    let old = bench.connect();
+    bench.pass(1_000);
+    let (late, silent, partial) = (bench.connect(), bench.connect(), bench.connect());
+    bench.receive(partial, b"GET / HT");
+    bench.table.begin_close(bench.server, 5_000);
+    for key in [old, late, silent, partial] {
+        bench.table.on_drained(key);
+        bench.table.arm(key);
+    }
+    assert_eq!(bench.wish(old).fate, Fate::Close);
+    bench.pass(900);
+    assert_eq!(bench.wish(late).fate, Fate::Stay);
+    bench.receive(late, GET);
+    let request = bench.request();
+    bench.respond(request.id, "last");
+    assert!(bench.sent(late).contains("connection: close\r\n"));
+    bench.receive(partial, b"TP/1.1\r\nHost: x\r\n\r\n");
+    let request = bench.request();
+    bench.respond(request.id, "last");
+    assert!(bench.sent(partial).contains("connection: close\r\n"));
+    bench.pass(200);
+    assert_eq!(bench.wish(silent).fate, Fate::Close);
+    assert_eq!(
+        bench
+            .table
+            .counters(bench.server)
+            .unwrap()
+            .timeouts_total
+            .get(),
+        0
+    );
+    for key in [old, late, silent] {
+        bench.table.remove(key);
+    }
+    bench.close_and_check(partial);
 }
 
 #[test]

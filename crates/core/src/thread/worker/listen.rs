@@ -76,10 +76,13 @@ impl Worker {
     }
 
     /// Stops listening. Who waits in the queue is let in first: closing the socket would reset them.
+    /// Where other workers hold the listeners too, the last of them does it.
     pub(super) fn drain_listeners(&mut self) {
-        for place in &std::mem::take(&mut self.places) {
+        let places = std::mem::take(&mut self.places);
+        let is_last = places.is_empty() || self.crowd.retire();
+        for place in &places {
             let Watched(listener) = place.socket.get_ref();
-            while matches!(self.accept_one(listener), Attempt::Welcome) {}
+            while is_last && self.let_in_anyway(listener) {}
             self.count_closed(1);
         }
     }
@@ -107,6 +110,16 @@ impl Worker {
             self.crowd.leave(self.place);
         }
         attempt
+    }
+
+    /// Lets in who waits, however many there are already.
+    fn let_in_anyway(&mut self, listener: &Listener) -> bool {
+        self.crowd.enter_anyway(self.place);
+        let is_welcome = matches!(self.let_in(listener), Attempt::Welcome);
+        if !is_welcome {
+            self.crowd.leave(self.place);
+        }
+        is_welcome
     }
 
     fn let_in(&mut self, listener: &Listener) -> Attempt {
@@ -137,6 +150,7 @@ impl Worker {
             self.counters.accept_errors_total.add(1);
             return Attempt::Failed;
         };
+        let seat = self.crowd.seat();
         let Some(key) = self.table.accept(self.server, pseudo) else {
             return Attempt::Failed;
         };
@@ -146,7 +160,7 @@ impl Worker {
             self.peers.resize_with(index.saturating_add(1), || None);
         }
         if let Some(slot) = self.peers.get_mut(index) {
-            *slot = Some(Peer::new(socket, self.serial));
+            *slot = Some(Peer::new(socket, self.serial, seat));
         }
         spawn_local(read_peer(shared, key, self.serial));
         Attempt::Welcome
@@ -156,6 +170,7 @@ impl Worker {
 /// Accepts one connection at a time until the listener is dropped.
 async fn accept(shared: Shared, socket: Rc<AsyncFd<Watched>>) {
     let room = Rc::clone(&shared.borrow().room);
+    let crowd = Arc::clone(&shared.borrow().crowd);
     loop {
         let Ok(mut guard) = socket.readable().await else {
             sleep(ACCEPT_BACKOFF).await;
@@ -174,8 +189,16 @@ async fn accept(shared: Shared, socket: Rc<AsyncFd<Watched>>) {
         };
         match attempt {
             Attempt::Crowded => sleep(CROWDED).await,
-            Attempt::Failed => sleep(ACCEPT_BACKOFF).await,
-            Attempt::Full => waiting.await,
+            Attempt::Failed => {
+                crowd.set_accepting(false);
+                sleep(ACCEPT_BACKOFF).await;
+                crowd.set_accepting(true);
+            }
+            Attempt::Full => {
+                crowd.set_accepting(false);
+                waiting.await;
+                crowd.set_accepting(true);
+            }
             Attempt::Nobody => guard.clear_ready(),
             Attempt::Welcome => yield_now().await,
         }

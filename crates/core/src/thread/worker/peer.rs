@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::counters::Held;
 use crate::exchange::Id;
+use crate::gate::Seat;
 
 /// Has the runtime watch a socket, which it owns from now on.
 #[expect(
@@ -44,6 +45,8 @@ pub(super) struct Peer {
     pub(super) stream: Stream,
     /// What it held when it was last counted.
     pub(super) held: Held,
+    /// Held for its drop only, which gives it back.
+    _seat: Option<Seat>,
 }
 
 /// How much of a streamed answer has left.
@@ -57,7 +60,7 @@ pub(super) struct Stream {
 
 impl Peer {
     /// A connection that was just accepted.
-    pub(super) fn new(socket: AsyncFd<Socket>, serial: u64) -> Self {
+    pub(super) fn new(socket: AsyncFd<Socket>, serial: u64, seat: Option<Seat>) -> Self {
         Self {
             socket,
             serial,
@@ -74,6 +77,7 @@ impl Peer {
                 reported: 0,
             },
             held: Held::default(),
+            _seat: seat,
         }
     }
 
