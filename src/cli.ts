@@ -14,6 +14,7 @@ import { GneissError } from './errors.ts'
 import { loadApp } from './loader.ts'
 import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
+import { requireNode } from './native/node-version.ts'
 import { parseArguments } from './options/arguments.ts'
 import { serveOptionsOf } from './options/resolve.ts'
 
@@ -28,6 +29,7 @@ void main(process.argv.slice(2))
 async function main(argv: readonly string[]): Promise<void> {
   ignoreClosedOutput()
   try {
+    requireNode()
     const commandLine = parseArguments(argv)
     if (commandLine.request === 'help') finish((await import('./options/help.ts')).formatHelp())
     if (commandLine.request === 'version') finish(`gneiss ${readVersion()}\n`)
