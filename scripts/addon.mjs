@@ -29,6 +29,30 @@ export async function buildAddon(profile) {
   const stamp = () => fingerprint([...sources, TYPES, ...builtFiles()], facts)
   if (builtFiles().length > 0 && readStamp('addon') === stamp()) return false
 
+  await runBuild(profile === 'dev' ? [] : ['--profile', profile])
+  mkdirSync(DIST, { recursive: true })
+  for (const file of addonsIn(STAGE)) replace(join(STAGE, file), join(DIST, file))
+  const types = TYPES_HEADER + readFileSync(join(STAGE, 'binding.d.cts'), 'utf8').trim() + '\n'
+  // An unchanged file keeps its time, so that nothing downstream is rebuilt for it.
+  if (types !== readTypes()) writeFileSync(TYPES, types)
+  writeStamp('addon', stamp())
+  return true
+}
+
+/**
+ * Builds the addon of another system, always: `target/addons/gneiss.<system>.node`, for `npm run pack`.
+ * @param {string} target One of `napi.targets` in package.json.
+ * @param {boolean} isCross Whether napi's own toolchain is used, which links against glibc 2.17.
+ */
+export async function buildAddonFor(target, isCross) {
+  await runBuild(['--profile', 'release', '--target', target, ...(isCross ? ['--use-napi-cross'] : [])])
+  const folder = join(ROOT, 'target', 'addons')
+  mkdirSync(folder, { recursive: true })
+  for (const file of addonsIn(STAGE)) replace(join(STAGE, file), join(folder, file))
+}
+
+/** @param {readonly string[]} args */
+async function runBuild(args) {
   rmSync(STAGE, { recursive: true, force: true })
   await mustRun(process.execPath, [
     join(ROOT, 'node_modules', '@napi-rs', 'cli', 'cli.mjs'),
@@ -39,16 +63,8 @@ export async function buildAddon(profile) {
     '--no-js',
     '--no-dts-header',
     '--dts=binding.d.cts',
-    ...(profile === 'dev' ? [] : ['--profile', profile]),
+    ...args,
   ])
-  mkdirSync(DIST, { recursive: true })
-  for (const file of readdirSync(STAGE).filter((name) => name.endsWith('.node')))
-    replace(join(STAGE, file), join(DIST, file))
-  const types = TYPES_HEADER + readFileSync(join(STAGE, 'binding.d.cts'), 'utf8').trim() + '\n'
-  // An unchanged file keeps its time, so that nothing downstream is rebuilt for it.
-  if (types !== readTypes()) writeFileSync(TYPES, types)
-  writeStamp('addon', stamp())
-  return true
 }
 
 /** The generated types as they stand, empty if there are none. */
@@ -64,6 +80,11 @@ export function readTypes() {
 function replace(from, to) {
   copyFileSync(from, `${to}.new`)
   renameSync(`${to}.new`, to)
+}
+
+/** @param {string} folder */
+function addonsIn(folder) {
+  return readdirSync(folder).filter((name) => name.endsWith('.node'))
 }
 
 function builtFiles() {
