@@ -305,6 +305,8 @@ function install(name: string, files: readonly string[]): string {
       NPM,
       'install',
       ...files,
+      // Else npm looks for a package in the folders above.
+      `--prefix=${home}`,
       '--offline',
       '--ignore-scripts',
       '--no-audit',

@@ -10,6 +10,9 @@ const TYPES = join(ROOT, 'src', 'binding.d.cts')
 // Not dist: what napi writes in place would be changed under the feet of a running server.
 const STAGE = join(ROOT, 'target', 'addon')
 
+/** Older than what Node itself asks for, and as old as the standard library of Rust allows. */
+const OLDEST_GLIBC = '2.17'
+
 const TYPES_HEADER = `/**
  * Generated from the addon by \`npm run build\`; never edited. Its hot calls are not in here: they are
  * raw Node-API functions, and \`native.ts\` types them.
@@ -42,10 +45,11 @@ export async function buildAddon(profile) {
 /**
  * Builds the addon of another system, always: `target/addons/gneiss.<system>.node`, for `npm run pack`.
  * @param {string} target One of `napi.targets` in package.json.
- * @param {boolean} isCross Whether napi's own toolchain is used, which links against glibc 2.17.
+ * @param {boolean} isCross Whether cargo-zigbuild links it: for any Linux, and against an old glibc.
  */
 export async function buildAddonFor(target, isCross) {
-  await runBuild(['--profile', 'release', '--target', target, ...(isCross ? ['--use-napi-cross'] : [])])
+  const spelled = isCross && target.endsWith('-linux-gnu') ? `${target}.${OLDEST_GLIBC}` : target
+  await runBuild(['--profile', 'release', '--target', spelled, ...(isCross ? ['--cross-compile'] : [])])
   const folder = join(ROOT, 'target', 'addons')
   mkdirSync(folder, { recursive: true })
   for (const file of addonsIn(STAGE)) replace(join(STAGE, file), join(folder, file))

@@ -3,8 +3,8 @@
  *
  * `--profile` names a cargo profile; `profiling` is the release build with symbols. `--debug` is the
  * profile `dev`: slow, with the thread checks of the border. The default is `release`.
- * `--target` builds nothing but the release addon of that system, into `target/addons`; `--cross` does so with
- * napi's toolchain for Linux with glibc, so that it can be loaded wherever Node can.
+ * `--target` builds nothing but the release addon of that system, into `target/addons`; `--cross` links it
+ * with cargo-zigbuild, so that it can be for any Linux and is loaded wherever Node is.
  */
 import { parseArgs } from 'node:util'
 

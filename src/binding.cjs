@@ -27,7 +27,6 @@ const FROM_SOURCES = 'build gneiss from its sources on this system: npm run buil
 const system = `${process.platform}-${process.arch}${abi()}`
 const built = join(__dirname, `gneiss.${system}.node`)
 const packageName = `@gneiss/${system}`
-const isCheckout = existsSync(join(__dirname, '..', 'Cargo.toml'))
 
 module.exports = load()
 
@@ -92,9 +91,13 @@ function ownVersion() {
   return require('../package.json').version
 }
 
+function isCheckout() {
+  return existsSync(join(__dirname, '..', 'Cargo.toml'))
+}
+
 function explainMissing() {
   const where = `there is no native addon for ${system} (Node ${process.version})`
-  if (isCheckout) return `${where}: ${built} is missing. This is a checkout: run npm run build`
+  if (isCheckout()) return `${where}: ${built} is missing. This is a checkout: run npm run build`
   if (!PUBLISHED.includes(system)) {
     return `${where}: gneiss is published for ${PUBLISHED.join(', ')}. Use one of them, or ${FROM_SOURCES}`
   }
@@ -133,6 +136,6 @@ function explainUnloadable(file, message) {
     )
   }
   const [line] = message.split('\n')
-  const remedy = isCheckout ? 'Run npm run build' : 'Remove node_modules and run npm ci'
+  const remedy = isCheckout() ? 'Run npm run build' : 'Remove node_modules and run npm ci'
   return `${where}: ${line}. ${remedy}; if it stays like this, ${FROM_SOURCES}`
 }
