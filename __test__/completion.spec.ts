@@ -102,7 +102,7 @@ async function typed(shell: 'bash' | 'zsh', texts: readonly string[]): Promise<s
 const TYPED: readonly (readonly [string, string, string?])[] = [
   ['--interf\tasg\t', '--interface asgi'],
   ['--interface=asg\t', '--interface asgi'],
-  ['--runtime-mode t\t', '--runtime-mode t'],
+  ['--runtime-mode th\t', '--runtime-mode thread'],
   ['-w au\t', '-w auto'],
   ['--print-config=js\t', '--print-config json'],
   ['--no-fac\tap\t', '--no-factory app.js'],
