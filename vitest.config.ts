@@ -1,9 +1,22 @@
 import { defineConfig } from 'vitest/config'
 
 /** What is about the source, the package or the words of a user, and serves nothing: once is enough. */
-const MODELESS = ['arguments', 'bundle', 'config', 'detect', 'loader', 'options', 'target', 'tidy', 'typescript'].map(
-  (name) => `__test__/${name}.spec.ts`,
-)
+const MODELESS = [
+  'addon',
+  'arguments',
+  'bundle',
+  'completion',
+  'config',
+  'detect',
+  'loader',
+  'options',
+  'package',
+  'platforms',
+  'schema',
+  'target',
+  'tidy',
+  'typescript',
+].map((name) => `__test__/${name}.spec.ts`)
 
 export default defineConfig({
   test: {

@@ -96,7 +96,6 @@ describe('options of Gunicorn and Granian', () => {
     ['--certfile x', '--certfile is not an option of gneiss', 'TLS'],
     ['--http 2', '--http is not an option of gneiss', 'HTTP/1.1'],
     ['--no-ws', '--no-ws is not an option of gneiss', 'HTTP/1.1'],
-    ['--runtime-threads=2', '--runtime-threads is not an option of gneiss', 'threaded driver'],
     ['--static-path-mount public', '--static-path-mount is not an option of gneiss', 'static files'],
     ['--workers-max-rss 512', '--workers-max-rss is not an option of gneiss', 'service manager'],
     ['-D', '-D is not an option of gneiss', 'service manager'],

@@ -34,12 +34,16 @@ describe('the JavaScript that ships', () => {
     ])
   })
 
-  test.each(['options/help', 'options/print', 'loader/typescript', 'loader/hooks', 'loader/transform'])(
-    '%s waits in a file of its own until it is needed',
-    (module) => {
-      expect(filesWith(module)).toEqual([`${module}.js`])
-    },
-  )
+  test.each([
+    'options/help',
+    'options/print',
+    'options/completion',
+    'loader/typescript',
+    'loader/hooks',
+    'loader/transform',
+  ])('%s waits in a file of its own until it is needed', (module) => {
+    expect(filesWith(module)).toEqual([`${module}.js`])
+  })
 
   test('every module is there once', () => {
     const places = modules.map((module) => [module, filesWith(module)] as const)

@@ -156,6 +156,8 @@ describe('serve', () => {
         .toSorted(),
       process.listenerCount('exit'),
     ]
+    // What an earlier test has closed may still be on its way out.
+    await turns(3)
     const before = held()
     for (let round = 0; round < 5; round++) {
       await failureOf(serveApp('./nowhere.js'))

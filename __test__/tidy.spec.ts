@@ -12,7 +12,14 @@ import type { Source } from './harness/sources.ts'
 const LINE_LIMIT = 400
 /** Blocks and implementations; raise it in the change that needs one more, with its reason. */
 const UNSAFE_LIMIT = 92
-const GENERATED = new Set(['src/binding.d.cts', 'docs/errors.md', 'docs/options.md', 'package-lock.json', 'Cargo.lock'])
+const GENERATED = new Set([
+  'src/binding.d.cts',
+  'docs/errors.md',
+  'docs/options.md',
+  'schema.json',
+  'package-lock.json',
+  'Cargo.lock',
+])
 
 const typescript = sourcesIn('src', '.ts')
 const core = sourcesIn('crates/core/src', '.rs')

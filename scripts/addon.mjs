@@ -10,6 +10,9 @@ const TYPES = join(ROOT, 'src', 'binding.d.cts')
 // Not dist: what napi writes in place would be changed under the feet of a running server.
 const STAGE = join(ROOT, 'target', 'addon')
 
+/** Older than what Node itself asks for, and as old as the standard library of Rust allows. */
+const OLDEST_GLIBC = '2.17'
+
 const TYPES_HEADER = `/**
  * Generated from the addon by \`npm run build\`; never edited. Its hot calls are not in here: they are
  * raw Node-API functions, and \`native.ts\` types them.
@@ -29,6 +32,31 @@ export async function buildAddon(profile) {
   const stamp = () => fingerprint([...sources, TYPES, ...builtFiles()], facts)
   if (builtFiles().length > 0 && readStamp('addon') === stamp()) return false
 
+  await runBuild(profile === 'dev' ? [] : ['--profile', profile])
+  mkdirSync(DIST, { recursive: true })
+  for (const file of addonsIn(STAGE)) replace(join(STAGE, file), join(DIST, file))
+  const types = TYPES_HEADER + readFileSync(join(STAGE, 'binding.d.cts'), 'utf8').trim() + '\n'
+  // An unchanged file keeps its time, so that nothing downstream is rebuilt for it.
+  if (types !== readTypes()) writeFileSync(TYPES, types)
+  writeStamp('addon', stamp())
+  return true
+}
+
+/**
+ * Builds the addon of another system, always: `target/addons/gneiss.<system>.node`, for `npm run pack`.
+ * @param {string} target One of `napi.targets` in package.json.
+ * @param {boolean} isCross Whether cargo-zigbuild links it: for any Linux, and against an old glibc.
+ */
+export async function buildAddonFor(target, isCross) {
+  const spelled = isCross && target.endsWith('-linux-gnu') ? `${target}.${OLDEST_GLIBC}` : target
+  await runBuild(['--profile', 'release', '--target', spelled, ...(isCross ? ['--cross-compile'] : [])])
+  const folder = join(ROOT, 'target', 'addons')
+  mkdirSync(folder, { recursive: true })
+  for (const file of addonsIn(STAGE)) replace(join(STAGE, file), join(folder, file))
+}
+
+/** @param {readonly string[]} args */
+async function runBuild(args) {
   rmSync(STAGE, { recursive: true, force: true })
   await mustRun(process.execPath, [
     join(ROOT, 'node_modules', '@napi-rs', 'cli', 'cli.mjs'),
@@ -39,16 +67,8 @@ export async function buildAddon(profile) {
     '--no-js',
     '--no-dts-header',
     '--dts=binding.d.cts',
-    ...(profile === 'dev' ? [] : ['--profile', profile]),
+    ...args,
   ])
-  mkdirSync(DIST, { recursive: true })
-  for (const file of readdirSync(STAGE).filter((name) => name.endsWith('.node')))
-    replace(join(STAGE, file), join(DIST, file))
-  const types = TYPES_HEADER + readFileSync(join(STAGE, 'binding.d.cts'), 'utf8').trim() + '\n'
-  // An unchanged file keeps its time, so that nothing downstream is rebuilt for it.
-  if (types !== readTypes()) writeFileSync(TYPES, types)
-  writeStamp('addon', stamp())
-  return true
 }
 
 /** The generated types as they stand, empty if there are none. */
@@ -64,6 +84,11 @@ export function readTypes() {
 function replace(from, to) {
   copyFileSync(from, `${to}.new`)
   renameSync(`${to}.new`, to)
+}
+
+/** @param {string} folder */
+function addonsIn(folder) {
+  return readdirSync(folder).filter((name) => name.endsWith('.node'))
 }
 
 function builtFiles() {

@@ -24,8 +24,9 @@ const CHUNKS = { start: 'cli.ts', serve: 'index.ts' }
 export async function bundle(source, target, modules) {
   const build = await rolldown({
     cwd: join(source, '..'),
-    // The file is left in its place, or holds nothing but the names of a module that is in a chunk.
-    input: Object.fromEntries(modules.map((file) => [relative(source, file).slice(0, -'.ts'.length), file])),
+    // The file is left in its place, or holds nothing but the names of a module that is in a chunk. Sorted, because
+    // the order of the modules in a chunk follows, and a file system lists them in any.
+    input: Object.fromEntries(modules.toSorted().map((file) => [relative(source, file).slice(0, -'.ts'.length), file])),
     platform: 'node',
     external: /^node:/,
     tsconfig: false,

@@ -1,6 +1,6 @@
 /**
- * `npm run docs`: prints the reference pages from the tables that the code itself uses, and the figures of the
- * README from the newest stored measurement.
+ * `npm run docs`: prints the reference pages and the schema of the configuration file from the tables that the code
+ * itself uses, and the figures of the README from the newest stored measurement.
  * With `--check` nothing is written: a page that is not what would be printed fails the run.
  */
 import { execFileSync } from 'node:child_process'
@@ -12,6 +12,7 @@ import { ERROR_CODES } from '../dist/errors.js'
 import { HEADINGS, OPTION_KEYS, entryOf, environmentNameOf, flagOf } from '../dist/options.js'
 import { formatValue, rangeOf } from '../dist/options/values.js'
 import { ROOT } from './command.mjs'
+import { configSchema } from './schema.mjs'
 
 const NOTE = '<!-- Printed by `npm run docs`; edit the table in the source instead. -->'
 
@@ -23,7 +24,12 @@ const OPTION_COLUMNS =
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
 
-const pages = { 'docs/errors.md': errorsPage(), 'docs/options.md': optionsPage(), 'README.md': readme() }
+const pages = {
+  'docs/errors.md': errorsPage(),
+  'docs/options.md': optionsPage(),
+  'README.md': readme(),
+  'schema.json': `${JSON.stringify(configSchema(), undefined, 2)}\n`,
+}
 for (const [path, page] of Object.entries(pages)) {
   const file = join(ROOT, path)
   if (!values.check) {
@@ -77,6 +83,11 @@ names it wins: command line, environment, configuration file, \`PORT\`, \`HOST\`
 is a number of seconds, or \`500ms\`, \`30s\`, \`5m\`, \`1h\`; a size is bytes, or \`64k\`, \`16m\`, \`1g\`. An unknown name
 is an error (in the environment a warning) that says which one is nearest. \`gneiss --print-config\` shows every value
 and where it comes from.
+
+A switch is turned on by its flag and off by \`--no-FLAG\`; in the environment it is \`on\` or \`off\`, in the file \`true\` or
+\`false\`. A list is a flag that is repeated, a text separated by commas in the environment, an array in the file. Keys of the
+file may be written in snake_case and kebab-case, too. \`"$schema": "./node_modules/gneiss/schema.json"\` in a JSON file gives
+an editor what is on this page; \`defineConfig\` does it in JavaScript and TypeScript.
 
 \`serve\` takes the same keys, but those that only make sense for a program (marked P).
 ${sections.join('\n')}

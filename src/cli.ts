@@ -14,12 +14,14 @@ import { GneissError } from './errors.ts'
 import { loadApp } from './loader.ts'
 import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
+import { requireNode } from './native/node-version.ts'
 import { parseArguments } from './options/arguments.ts'
 import { serveOptionsOf } from './options/resolve.ts'
 
 import type { Phase } from './cli/lifecycle.ts'
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
+import type { Shell } from './options/arguments.ts'
 import type { Resolved } from './options/resolve.ts'
 import type { App, Server } from './server/types.ts'
 
@@ -28,9 +30,11 @@ void main(process.argv.slice(2))
 async function main(argv: readonly string[]): Promise<void> {
   ignoreClosedOutput()
   try {
+    requireNode()
     const commandLine = parseArguments(argv)
     if (commandLine.request === 'help') finish((await import('./options/help.ts')).formatHelp())
     if (commandLine.request === 'version') finish(`gneiss ${readVersion()}\n`)
+    if (commandLine.request !== undefined) await printCompletion(commandLine.request.completion)
     const lifecycle = new Lifecycle({ failed, stalled })
     const resolved = await loadConfig(commandLine)
     const { config } = resolved
@@ -50,6 +54,11 @@ async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     exitWith(error)
   }
+}
+
+async function printCompletion(shell: Shell): Promise<never> {
+  const { formatCompletion } = await import('./options/completion.ts')
+  return finish(formatCompletion(shell))
 }
 
 /** Prints all values, and ends unless the application is to be checked as well. */

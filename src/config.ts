@@ -4,7 +4,8 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
-import { parseEnv } from 'node:util'
+// Not by name: an old Node would refuse to link the program that tells it that it is old.
+import * as nodeUtil from 'node:util'
 
 import { GneissError } from './errors.ts'
 import { explainImport, firstLineOf, importFile, importPreload } from './loader/module.ts'
@@ -91,7 +92,7 @@ function applyEnvironment(files: readonly string[], assignments: readonly string
 
 function readEnvironmentFile(path: string, shownFile: string): NodeJS.Dict<string> {
   try {
-    return parseEnv(readFileSync(path, 'utf8'))
+    return nodeUtil.parseEnv(readFileSync(path, 'utf8'))
   } catch (cause) {
     throw new GneissError('ERR_CONFIG', `the environment file ${shownFile} could not be read: ${firstLineOf(cause)}`, {
       cause,

@@ -81,7 +81,7 @@ export const ERROR_CODES = {
   ERR_NATIVE: {
     fault: 'server',
     exit: 1,
-    meaning: 'The native addon could not be loaded, or it reported an internal fault.',
+    meaning: 'The native addon could not be loaded on this system or in this Node, or it reported an internal fault.',
   },
   ERR_OPTION: { fault: 'configuration', exit: 2, meaning: 'An option is unknown or its value is not allowed.' },
   ERR_REQUEST_TIMEOUT: {

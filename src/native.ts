@@ -1,5 +1,5 @@
 /**
- * The only importer of the addon. Types what crosses the border and explains a failed load.
+ * The only importer of the addon. Types what crosses the border; `binding.cjs` explains a load that failed.
  *
  * Only ids and bytes cross: an exchange is a number below 2^53 (24 bits slot, 24 bits generation,
  * 5 bits owner, 0 for the loop driver), a head is one string, a body is a string or bytes.
@@ -7,6 +7,7 @@
 import { createRequire } from 'node:module'
 
 import { GneissError } from './errors.ts'
+import { requireNode } from './native/node-version.ts'
 
 /** Bit layout of `meta`, the second argument of a dispatch. */
 export const Meta = {
@@ -279,16 +280,14 @@ export interface Native {
 }
 
 function load(): Native {
+  requireNode()
   const require = createRequire(import.meta.url)
   try {
     return require('./binding.cjs') as Native
   } catch (cause) {
-    throw new GneissError(
-      'ERR_NATIVE',
-      `The native addon of gneiss could not be loaded on ${process.platform}-${process.arch} (Node ${process.version}). ` +
-        'Reinstall with optional dependencies enabled, or in a checkout run `npm run build`.',
-      { cause },
-    )
+    // The loader knows what it looked for and what it found; its own cause is that of the system.
+    const { message, cause: reason } = cause as Error
+    throw new GneissError('ERR_NATIVE', message, { cause: reason ?? cause })
   }
 }
 

@@ -32,9 +32,9 @@ function knownCodeOf(error: unknown): ErrorCode | undefined {
     : undefined
 }
 
-/** Only code of the user has a stack worth reading: that of a refused option or a missing file shows ours. */
+/** Only code of the user has a stack worth reading: that of a refused option or a missing addon shows ours. */
 function causesOf(error: Error, code: ErrorCode): string[] {
-  if (ERROR_CODES[code].fault !== 'application' && code !== 'ERR_CONFIG' && code !== 'ERR_NATIVE') return []
+  if (ERROR_CODES[code].fault !== 'application' && code !== 'ERR_CONFIG') return []
   const lines: string[] = []
   for (let cause = error.cause, depth = 0; cause !== undefined && depth < 4; depth++) {
     const isOurs = cause instanceof GneissError || (cause instanceof Error && 'syscall' in cause)

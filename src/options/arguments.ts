@@ -8,10 +8,16 @@ import type { OptionKey } from '../options.ts'
 import type { OptionEntry } from './entry.ts'
 import type { Layer, Setting } from './resolve.ts'
 
+/** Shells that `--completion` writes a script for. */
+export const SHELLS = ['bash', 'zsh', 'fish'] as const
+
+/** One of them. */
+export type Shell = (typeof SHELLS)[number]
+
 /** What a command line asks for. */
 export interface Arguments extends Layer {
-  /** `--help` or `--version` was given: nothing else counts then. */
-  readonly request: 'help' | 'version' | undefined
+  /** `--help`, `--version` or `--completion` was given: nothing else counts then. */
+  readonly request: 'help' | 'version' | { readonly completion: Shell } | undefined
 }
 
 /** A flag as written, and what it stands for. */
@@ -44,6 +50,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
       return { settings, warnings, request: 'help' }
     } else if (text === '--version' || text === '-v') {
       return { settings, warnings, request: 'version' }
+    } else if (text === COMPLETION || text.startsWith(`${COMPLETION}=`)) {
+      const shell = text === COMPLETION ? argv[index + 1] : text.slice(COMPLETION.length + 1)
+      return { settings, warnings, request: { completion: readShell(shell) } }
     } else {
       const flag = parseFlag(text, warnings)
       if (flag === undefined) continue
@@ -52,6 +61,15 @@ export function parseArguments(argv: readonly string[]): Arguments {
     }
   }
   return { settings, warnings, request: undefined }
+}
+
+const COMPLETION = '--completion'
+
+function readShell(text: string | undefined): Shell {
+  const shell = SHELLS.find((name) => name === text)
+  if (shell !== undefined) return shell
+  const fault = text === undefined ? 'needs a value' : `is ${JSON.stringify(text)}`
+  throw new GneissError('ERR_OPTION', `${COMPLETION} ${fault}; it must be one of ${SHELLS.join('|')}`)
 }
 
 /** Undefined for a flag that is accepted without effect. */
@@ -132,6 +150,7 @@ function everyFlag(): string[] {
   return [
     '--help',
     '--version',
+    COMPLETION,
     ...OPTION_KEYS.filter((key) => entryOf(key).positional !== true).flatMap((key) => {
       const flag = flagOf(key)
       return entryOf(key).type === 'boolean' ? [`--${flag}`, `--no-${flag}`] : [`--${flag}`]

@@ -101,7 +101,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   reloadEngine: 'use node --watch around gneiss',
   reloadExtraFile: 'use node --watch-path around gneiss',
   reusePort: LATER,
-  runtimeThreads: 'the threaded driver is not available in this version',
   secureSchemeHeaders: PROXY,
   sendfile: LATER,
   spew: 'use the inspector of Node',

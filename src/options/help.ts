@@ -16,8 +16,9 @@ A time is in seconds, or 500ms, 30s, 5m, 1h. A size is in bytes, or 64k, 16m, 1g
 `
 
 const ENDING = `
-  -h, --help     Print this help.
-  -v, --version  Print the version.
+  -h, --help              Print this help.
+  -v, --version           Print the version.
+      --completion SHELL  Print what makes bash, zsh or fish complete this command.
 
 Exit codes: 0 stopped cleanly, 1 crashed, 2 usage or configuration, 3 the application failed to start,
 4 it failed to load, 5 an address could not be bound, 128+n a second signal n cut open requests.

@@ -20,6 +20,8 @@ export function layerOfObject(options: object, origin: Origin): Layer {
   const where = origin.kind === 'file' ? ` in ${origin.name}` : ''
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue
+    // Editors find the schema of a file by it.
+    if (name === '$schema' && origin.kind === 'file') continue
     const key = camelOf(name)
     if (!isOptionKey(key)) {
       const advice = gunicornAdvice(key)

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Ready;
@@ -12,7 +13,7 @@ use crate::counters::Counters;
 
 /// Serves the reading side of a connection until it is closed.
 pub(super) async fn read_peer(shared: Shared, key: u32, serial: u64) {
-    shared.borrow().counters.tasks.add(1);
+    let _counted = Counted::new(Arc::clone(&shared.borrow().counters));
     poll_fn(|context| {
         let mut worker = shared.borrow_mut();
         worker.read_clock();
@@ -27,8 +28,22 @@ pub(super) async fn read_peer(shared: Shared, key: u32, serial: u64) {
         outcome
     })
     .await;
-    let counters: &Counters = &shared.borrow().counters;
-    counters.tasks.subtract(1);
+}
+
+/// A task in the count of its thread, also when it is dropped with the runtime before it has ended.
+struct Counted(Arc<Counters>);
+
+impl Counted {
+    fn new(counters: Arc<Counters>) -> Self {
+        counters.tasks.add(1);
+        Self(counters)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.tasks.subtract(1);
+    }
 }
 
 /// What one read has given.
