@@ -216,27 +216,36 @@ pub enum Notice {
     Abort = 4,
 }
 
-impl Delivery<'_> {
-    /// An event that carries no text; none for a request.
+impl<'a> Delivery<'a> {
+    /// An event with its text, which lies in `arena`.
     #[must_use]
-    pub fn of(event: Event) -> Option<Self> {
-        let notice = |id, kind| Self::Notice {
-            id,
-            kind,
-            detail: 0,
-        };
-        Some(match event {
-            Event::Abort { id, reason } => Self::Notice {
-                id,
-                kind: Notice::Abort,
-                detail: reason as u32,
-            },
-            Event::Chunk { id } => notice(id, Notice::Chunk),
+    pub fn of(event: Event, arena: &'a [u8]) -> Self {
+        let notice = |id, kind, detail| Self::Notice { id, kind, detail };
+        match event {
+            Event::Abort { id, reason } => notice(id, Notice::Abort, reason as u32),
+            Event::Chunk { id } => notice(id, Notice::Chunk, 0),
             Event::Closed { server } => Self::Closed { server },
-            Event::Done { id } => notice(id, Notice::Done),
-            Event::Drain { id } => notice(id, Notice::Drain),
-            Event::Request { .. } => return None,
-        })
+            Event::Done { id } => notice(id, Notice::Done, 0),
+            Event::Drain { id } => notice(id, Notice::Drain, 0),
+            Event::Request {
+                id,
+                server,
+                meta,
+                offset,
+                target_len,
+                head_len,
+            } => {
+                let text = arena.get(offset..).unwrap_or_default();
+                let (target, rest) = text.split_at_checked(target_len).unwrap_or_default();
+                Self::Request {
+                    id,
+                    server,
+                    meta,
+                    target,
+                    head: rest.get(..head_len).unwrap_or_default(),
+                }
+            }
+        }
     }
 }
 

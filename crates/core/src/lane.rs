@@ -65,24 +65,7 @@ impl Lane {
     /// The next event as it is told to whoever answers.
     pub fn deliver(&mut self) -> Option<Delivery<'_>> {
         let event = self.pop()?;
-        let Event::Request {
-            id,
-            server,
-            meta,
-            offset,
-            target_len,
-            head_len,
-        } = event
-        else {
-            return Delivery::of(event);
-        };
-        Some(Delivery::Request {
-            id,
-            server,
-            meta,
-            target: self.text(offset, target_len),
-            head: self.text(offset.saturating_add(target_len), head_len),
-        })
+        Some(Delivery::of(event, &self.arena))
     }
 
     /// Forgets what was drained. Call it when no text is needed any more.

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Command, Word, WordBatch};
 use super::door::Door;
-use super::hearing::Heard;
 use super::line::Line;
 use super::mailbox::{Batch, Mailbox};
 use super::seen::{Seen, State};
@@ -134,11 +133,8 @@ impl Remote {
             }
             self.next = self.next.saturating_add(1);
             // Two steps, because what is delivered borrows the batch.
-            if let Some(found) = self.hear(word) {
-                return Some(match found {
-                    Heard::Plain(delivery) => delivery,
-                    Heard::Request(request) => request.deliver(&self.batch),
-                });
+            if let Some(event) = self.hear(word) {
+                return Some(Delivery::of(event, &self.batch.text));
             }
         }
     }
