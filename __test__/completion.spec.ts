@@ -242,10 +242,9 @@ function expectedValues(directory: string): Record<string, string[]> {
   }
   return Object.fromEntries(
     FLAGGED.map((key) => {
-      const { type, values = [], words = [], unavailable = {} } = entryOf(key)
+      const { type, values = [], words = [] } = entryOf(key)
       if (type === 'boolean') return [key, apps]
-      const offered = [...values, ...words].filter((word) => unavailable[word] === undefined)
-      return [key, named[key] ?? offered.toSorted()]
+      return [key, named[key] ?? [...values, ...words].toSorted()]
     }),
   )
 }

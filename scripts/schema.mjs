@@ -106,9 +106,8 @@ function scalarForms(entry) {
 
 /** @param {OptionEntry} entry */
 function enumForms(entry) {
-  const values = (entry.values ?? []).filter((value) => entry.unavailable?.[value] === undefined)
   // A key that reads like a switch may be used as one.
-  return [{ enum: values }, ...(entry.implied === undefined ? [] : [{ type: 'boolean' }])]
+  return [{ enum: entry.values ?? [] }, ...(entry.implied === undefined ? [] : [{ type: 'boolean' }])]
 }
 
 /** @param {OptionEntry} entry */

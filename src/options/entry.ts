@@ -28,8 +28,6 @@ export interface OptionEntry {
   readonly words?: readonly string[]
   /** Values of an enumeration. */
   readonly values?: readonly string[]
-  /** Values that exist but are refused, and why. */
-  readonly unavailable?: Readonly<Record<string, string>>
   /** Value meant by the flag alone; another one follows `=`. */
   readonly implied?: string
   /** What a text must look like. */

@@ -28,8 +28,7 @@ export function readValue(entry: OptionEntry, raw: RawValue): FinishedValue {
 
 /** Range of an option in words: `100ms to 168h, or 0 (off)`. Undefined where anything goes. */
 export function rangeOf(entry: OptionEntry): string | undefined {
-  if (entry.values !== undefined)
-    return entry.values.filter((value) => entry.unavailable?.[value] === undefined).join('|')
+  if (entry.values !== undefined) return entry.values.join('|')
   if (entry.range === undefined) return undefined
   const [low, high] = entry.range
   const zero = entry.zero === undefined ? '' : `, or 0 (${entry.zero})`
@@ -109,8 +108,6 @@ function readEnum(entry: OptionEntry, { value }: RawValue): string {
   const word = entry.implied !== undefined && typeof value === 'boolean' ? (value ? entry.implied : 'off') : value
   const values = entry.values ?? []
   if (typeof word !== 'string' || !values.includes(word)) throw new Error(`must be one of ${rangeOf(entry)}`)
-  const reason = entry.unavailable?.[word]
-  if (reason !== undefined) throw new Error(`cannot be used: ${reason}`)
   return word
 }
 

@@ -72,9 +72,7 @@ function flagsOf(key: OptionKey): CompletionFlag[] {
 
 function valueOf(entry: OptionEntry): FlagValue {
   const placeholder = entry.placeholder ?? (entry.type === 'enum' ? 'WORD' : 'VALUE')
-  const words = [...(entry.values ?? []), ...(entry.words ?? [])].filter(
-    (word) => entry.unavailable?.[word] === undefined,
-  )
+  const words = [...(entry.values ?? []), ...(entry.words ?? [])]
   const kind = words.length > 0 ? 'words' : (KINDS[placeholder] ?? 'free')
   return { kind, words, isAttached: entry.implied !== undefined, placeholder }
 }
