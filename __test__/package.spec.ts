@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  existsSync,
   readdirSync,
   realpathSync,
   rmSync,
@@ -342,7 +343,8 @@ function npmFile(): string {
   const named = process.env['npm_execpath']
   if (named?.endsWith('.js') === true) return named
   for (const place of (process.env['PATH'] ?? '').split(delimiter)) {
-    if (readdirSync(place, { withFileTypes: true }).some(({ name }) => name === 'npm'))
+    // A folder that is not there is no fault of a PATH.
+    if (existsSync(place) && readdirSync(place, { withFileTypes: true }).some(({ name }) => name === 'npm'))
       return realpathSync(join(place, 'npm'))
   }
   throw new Error('npm is not on the PATH')
