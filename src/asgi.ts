@@ -2,6 +2,7 @@
 import { isUint8Array } from 'node:util/types'
 
 import { readHead } from './asgi/head.ts'
+import { ExchangeProbe } from './asgi/probe.ts'
 import { createHttpScope } from './asgi/scope.ts'
 import { failExchange, failUnanswered } from './dispatch.ts'
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
@@ -14,6 +15,7 @@ import type {
   HttpResponseBodyMessage,
   HttpResponseStartMessage,
   HttpResponseTrailersMessage,
+  Receive,
   ReceiveMessage,
   SendMessage,
 } from './asgi/types.ts'
@@ -29,7 +31,8 @@ export function createAsgiAdapter(app: AsgiApp): Adapter {
       exchange.context = conversation
       return app(
         createHttpScope(exchange),
-        () => conversation.receive(),
+        ((probe?: unknown) =>
+          probe instanceof ExchangeProbe ? fill(probe, exchange) : conversation.receive()) as Receive,
         (message) => conversation.send(message),
       )
     },
@@ -41,6 +44,11 @@ export function createAsgiAdapter(app: AsgiApp): Adapter {
       else failUnanswered(exchange, conversation.unfinished)
     },
   }
+}
+
+function fill(probe: ExchangeProbe, exchange: Exchange): undefined {
+  probe.exchange = exchange
+  return undefined
 }
 
 /** Where the response stands. */
@@ -83,6 +91,7 @@ class Conversation {
   /** Trailer fields so far, in the border's form; undefined where none were promised. */
   #trailers: { text: string; count: number } | undefined = undefined
   #isRequestEnded = false
+  #disconnected: Promise<HttpDisconnectMessage> | undefined = undefined
 
   constructor(exchange: Exchange) {
     this.#exchange = exchange
@@ -228,7 +237,12 @@ class Conversation {
     else this.fault ??= error
   }
 
-  async #disconnect(): Promise<HttpDisconnectMessage> {
+  /** One promise for all who ask: a wait that is given up, again and again, must not gather on the request. */
+  #disconnect(): Promise<HttpDisconnectMessage> {
+    return (this.#disconnected ??= this.#untilDisconnect())
+  }
+
+  async #untilDisconnect(): Promise<HttpDisconnectMessage> {
     // Rejected when the request is aborted, fulfilled when the response is out or was cut: all the same here.
     if (this.#exchange.isOpen) await this.#exchange.whenDone().catch(ignore)
     return { type: 'http.disconnect' }

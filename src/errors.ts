@@ -60,6 +60,11 @@ export const ERROR_CODES = {
     exit: 2,
     meaning: 'The configuration file could not be read or does not export a configuration.',
   },
+  ERR_EVENT: {
+    fault: 'application',
+    exit: 1,
+    meaning: 'A server-sent event cannot be written: it is empty, or a name or id of it holds a line end.',
+  },
   ERR_HEADER_FORBIDDEN: {
     fault: 'application',
     exit: 1,

@@ -1,11 +1,11 @@
 /** RSGI: `app(scope, protocol)`. The shortest way from an application to the core. */
 import { isUint8Array } from 'node:util/types'
 
+import { readAll, requestChunks } from './bridge/request.ts'
 import { failUnanswered } from './dispatch.ts'
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
 import { Phase, joinHeaders } from './exchange.ts'
 import { RsgiScope } from './rsgi/scope.ts'
-import { readAll, requestChunks } from './streaming.ts'
 
 import type { Exchange } from './exchange.ts'
 import type { Adapter } from './protocol.ts'
@@ -50,9 +50,15 @@ export class RsgiProtocol implements AsyncIterable<Uint8Array> {
   readonly #exchange: Exchange
   #isBodyUsed = false
   #controller: AbortController | undefined = undefined
+  #disconnected: Promise<void> | undefined = undefined
 
   constructor(exchange: Exchange) {
     this.#exchange = exchange
+  }
+
+  /** The exchange behind a protocol, for the helpers of this package; undefined for one that somebody has wrapped. */
+  static exchangeOf(protocol: object): Exchange | undefined {
+    return #exchange in protocol ? protocol.#exchange : undefined
   }
 
   /** The whole request body. Rejects with `ERR_BODY_USED` if it was asked for before, and when the request is aborted first. */
@@ -81,9 +87,10 @@ export class RsgiProtocol implements AsyncIterable<Uint8Array> {
 
   /** Fulfilled when the request is aborted before its end. After a normal end it stays pending. */
   clientDisconnect(): Promise<void> {
-    return new Promise((resolve) => {
+    // One promise for all who ask: a wait that is given up must not gather on the request.
+    return (this.#disconnected ??= new Promise((resolve) => {
       this.#exchange.onAbort(() => resolve())
-    })
+    }))
   }
 
   /** Answers without a body. Throws a TypeError with code for a bad status or header, `ERR_RESPONSE_ALREADY_SENT` the second time. */

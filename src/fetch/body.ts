@@ -4,9 +4,10 @@
  */
 import { types } from 'node:util'
 
+import { toReadableStream } from '../bridge/readable.ts'
+import { isStream, isUsed } from '../bridge/source.ts'
 import { typeErrorOf } from '../errors.ts'
 import { loadPlatform } from './platform.ts'
-import { IterableSource, isStream, isUsed } from './source.ts'
 
 /** A body whose bytes are all here. */
 export type HeldBody = string | Uint8Array
@@ -72,7 +73,7 @@ export function bytesOf(body: HeldBody): Uint8Array<ArrayBuffer> {
 export function streamOf(source: Exclude<BodySource, null>): ReadableStream<unknown> {
   if (isStream(source)) return source
   if (source instanceof Blob) return source.stream() as ReadableStream<unknown>
-  if (!isHeld(source)) return streamOfIterable(source)
+  if (!isHeld(source)) return toReadableStream(source)
   const bytes = bytesOf(source)
   const stream = new ReadableStream({
     type: 'bytes',
@@ -91,23 +92,6 @@ export function heldBehind(stream: ReadableStream<unknown>): HeldBody | undefine
   return held === undefined || stream.locked || isUsed(stream) ? undefined : held
 }
 
-/** Ends a body that will not be sent, so that what it holds open is let go. Never throws. */
-export function discardBody(source: BodySource, reason?: unknown): void {
-  if (source === null || isHeld(source) || source instanceof Blob) return
-  try {
-    if (isStream(source)) {
-      if (!source.locked) source.cancel(reason).catch(ignore)
-      return
-    }
-    // A stream of Node's that was never iterated does not notice the end of its iterator.
-    const { destroy } = source as { destroy?: unknown }
-    if (typeof destroy === 'function') destroy.call(source)
-    else void Promise.resolve(source[Symbol.asyncIterator]().return?.()).catch(ignore)
-  } catch {
-    // The body is not wanted, so neither is its failure.
-  }
-}
-
 /** Every Node we run on has it; the language version that the types describe does not. */
 type ModernString = string & { toWellFormed(): string }
 
@@ -115,23 +99,6 @@ const BYTE_ORDER_MARK = 0xfeff
 const encoder = new TextEncoder()
 const heldBodies = new WeakMap<ReadableStream<unknown>, HeldBody>()
 
-function streamOfIterable(iterable: AsyncIterable<unknown>): ReadableStream<unknown> {
-  const source = new IterableSource(iterable)
-  return new ReadableStream(
-    {
-      async pull(controller) {
-        const { done, value: piece } = await source.next()
-        if (done === true) controller.close()
-        else controller.enqueue(typeof piece === 'string' ? encoder.encode(piece) : piece)
-      },
-      cancel: () => source.return(),
-    },
-    { highWaterMark: 0 },
-  )
-}
-
 function viewOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
-
-function ignore(): void {}

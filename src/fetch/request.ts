@@ -6,14 +6,14 @@
  * input of another `Request`) is done by a platform request that is made of this one at that moment.
  */
 import { runInBackground } from '../background.ts'
+import { readAll, requestStream } from '../bridge/request.ts'
+import { isUsed } from '../bridge/source.ts'
 import { typeErrorOf } from '../errors.ts'
 import { Meta } from '../native.ts'
 import { methodOf, peerOf } from '../scope.ts'
-import { readAll, requestStream } from '../streaming.ts'
 import { textOf } from './body.ts'
 import { LightHeaders } from './headers.ts'
 import { inheritFrom, loadPlatform, shareState } from './platform.ts'
-import { isUsed } from './source.ts'
 import { urlOf } from './url.ts'
 
 import type { Exchange } from '../exchange.ts'

@@ -5,12 +5,12 @@
  * request. This one keeps strings and bytes as they are and its headers as one string; it builds a
  * stream or a `Headers` only for who asks for one.
  */
+import { isStream, isUsed } from '../bridge/source.ts'
 import { typeErrorOf } from '../errors.ts'
 import { TEXT_TYPE, bodyOf, bytesOf, heldBehind, isHeld, streamOf, textOf } from './body.ts'
 import { addField, emptyHead, headOf, pairsOf } from './head.ts'
 import { LightHeaders, linkLightHeaders } from './headers.ts'
 import { inheritFrom, isInstanceOf, loadPlatform } from './platform.ts'
-import { isStream, isUsed } from './source.ts'
 
 import type { BodySource } from './body.ts'
 import type { ResponseHead } from './head.ts'
