@@ -21,12 +21,17 @@ export interface Class<T extends object> {
 
 /** The platform's classes, loaded at the first call. */
 export function loadPlatform(): Platform {
-  return (platform ??= {
+  if (platform !== undefined) return platform
+  const found: Platform = {
     Headers: globalThis.Headers,
     Request: globalThis.Request,
     Response: globalThis.Response,
     fetch: globalThis.fetch,
-  })
+  }
+  // The program puts our Response in the platform's place when somebody first looks at that, which was just now:
+  // then the platform's was captured on the way, and what we have found is ours.
+  platform ??= found
+  return platform
 }
 
 /** A class of ours that passes for one of the platform's. */
