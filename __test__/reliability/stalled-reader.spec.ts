@@ -1,0 +1,79 @@
+/** A producer that is faster than any client, and a client that does not read: for each way to send. */
+import { Readable } from 'node:stream'
+
+import { describe, expect, test } from 'vitest'
+
+import { sse, stream } from '../../dist/streaming.js'
+import { atRest } from '../harness/app.ts'
+import { RawClient } from '../harness/client.ts'
+import { INTERFACES, serveHandler } from '../harness/interfaces.ts'
+import { residentBytes, watchLoopDelay } from '../harness/measures.ts'
+import { serveResponse } from '../harness/responses.ts'
+import { scaled, timeLimit } from '../harness/scale.ts'
+
+import type { Options, Server } from '../harness/app.ts'
+import type { Interface } from '../harness/interfaces.ts'
+
+const MIB = 1024 * 1024
+const CLIENTS = scaled(4, 50)
+const STREAM_BUFFER = 256 * 1024
+const piece = 'x'.repeat(64 * 1024)
+
+function* endless(): Generator<string> {
+  for (;;) yield piece
+}
+
+async function* endlessAsync(): AsyncGenerator<string> {
+  for (;;) yield piece
+}
+
+const APIS: Readonly<Record<string, (name: Interface, options: Options) => Promise<Server>>> = {
+  'an iterable': (name, options) => serveResponse(name, () => stream(endless()), options),
+  'an async generator': (name, options) => serveResponse(name, () => stream(endlessAsync()), options),
+  'a web stream': (name, options) => serveResponse(name, () => stream(ReadableStream.from(endless())), options),
+  'a stream of Node': (name, options) => serveResponse(name, () => stream(Readable.from(endless())), options),
+  'an event stream': (name, options) => serveResponse(name, () => sse(endlessAsync()), options),
+  'what the interface itself has': (name, options) =>
+    serveHandler(
+      name,
+      async (call) => {
+        const sink = await call.stream(200, [])
+        let isGone = false
+        call.onAbort(() => {
+          isGone = true
+        })
+        // A client that leaves is what this ends with.
+        while (!isGone) await Promise.resolve(sink.write(piece)).catch(() => (isGone = true))
+      },
+      options,
+    ),
+}
+
+describe.each(INTERFACES)('g13_slow_client: %s', (name) => {
+  test.each(Object.entries(APIS))(
+    '%s waits while nobody reads, in little memory, and the loop goes on',
+    async (_api, serve) => {
+      const server = await serve(name, { streamBuffer: STREAM_BUFFER })
+      const before = residentBytes()
+      const delay = watchLoopDelay()
+      const clients = await Promise.all(Array.from({ length: CLIENTS }, () => RawClient.connect(server)))
+      for (const client of clients) {
+        client.pause()
+        await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+      }
+      await expect.poll(() => server.stats().responseBytes).toBeGreaterThanOrEqual(CLIENTS * (STREAM_BUFFER / 2))
+      // Full: nothing more is taken from anybody.
+      let held = -1
+      while (held !== server.stats().responseBytes) {
+        held = server.stats().responseBytes
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+      expect(held).toBeLessThan(CLIENTS * (STREAM_BUFFER + 2 * piece.length))
+      expect(delay()).toBeLessThan(100)
+      expect(residentBytes() - before).toBeLessThan(32 * MIB + CLIENTS * 2 * MIB)
+      for (const client of clients) client.reset()
+      await atRest(server)
+    },
+    timeLimit(20_000),
+  )
+})
