@@ -1,0 +1,72 @@
+/** The lifetime matrix: any two ways in which requests differ meet in a case, and nothing of a case stays. */
+import { spawn } from 'node:child_process'
+
+import { describe, expect, test } from 'vitest'
+
+import { ROOT, cleanEnv, watch } from '../harness/cli.ts'
+import { faultsOf } from '../harness/logs.ts'
+import { scaled, timeLimit } from '../harness/scale.ts'
+import { theilSen } from '../harness/slope.ts'
+import { COLLECTOR_FLAGS, DIMENSIONS } from './dimensions.js'
+import { allPairs, missingPairs } from './pairs.js'
+
+type Case = { [K in keyof typeof DIMENSIONS]: (typeof DIMENSIONS)[K][number] }
+
+/** Drivers the matrix runs with: the one place where a mode is named. */
+const MODES = ['loop'] as const
+
+const CASES = allPairs(DIMENSIONS) as Case[]
+const QUICK_CASES = 60
+const TIMES = scaled(3, 1000)
+/** Faults that handlers and sources of the matrix commit on purpose. */
+const ON_PURPOSE = [
+  'the handler throws',
+  'the handler rejects',
+  'the handler rejects late',
+  'the source throws in the middle',
+  'without a response',
+  'a response source failed while it was closed',
+]
+
+interface Outcome {
+  readonly case?: Case
+  readonly faults?: readonly string[]
+  readonly strays?: readonly string[]
+  readonly resident?: readonly number[]
+}
+
+test('the cases hold every pair of values of any two dimensions', () => {
+  expect(missingPairs(DIMENSIONS, CASES)).toEqual([])
+  expect(missingPairs(DIMENSIONS, CASES.slice(1)).length).toBeGreaterThan(0)
+  expect(CASES.length).toBeGreaterThanOrEqual(QUICK_CASES)
+})
+
+describe.each(MODES)('%s', (runtimeMode) => {
+  test.each(Object.entries(COLLECTOR_FLAGS))(
+    `the collector comes %s: each case ${TIMES} times, and nothing stays`,
+    async (collector, flags) => {
+      const all = CASES.slice(0, scaled(QUICK_CASES, CASES.length)).filter((one) => one.collector === collector)
+      expect(all.length).toBeGreaterThan(0)
+      const child = spawn(process.execPath, ['--expose-gc', ...flags, `${ROOT}__test__/lifetime/run.js`], {
+        env: cleanEnv(),
+        stdio: ['pipe', 'pipe', 'pipe'],
+      })
+      const { exit } = watch(child)
+      child.stdin.end(JSON.stringify({ cases: all, times: TIMES, settings: { runtimeMode } }))
+      const { code, stdout, stderr } = await exit
+      const outcomes = stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as Outcome)
+      expect(outcomes.filter(({ faults = [] }) => faults.length > 0)).toEqual([])
+      expect(outcomes.filter((outcome) => outcome.case !== undefined).length).toBe(all.length)
+      const { strays, resident = [] } = outcomes.at(-1) ?? {}
+      expect([code, strays]).toEqual([0, []])
+      expect(faultsOf(stderr, ON_PURPOSE).filter((fault) => fault.startsWith('unexpected'))).toEqual([])
+      // The first cases load code; after them a case may not leave more than the allocator's own steps.
+      const settled = resident.slice(Math.ceil(resident.length / 3))
+      expect(theilSen(settled)).toBeLessThan(scaled(512 * 1024, 64 * 1024))
+    },
+    timeLimit(120_000),
+  )
+})

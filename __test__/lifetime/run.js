@@ -1,0 +1,196 @@
+/**
+ * Runs cases of the lifetime matrix in a process of its own: `node --expose-gc run.js`, with
+ * `{ cases, times, settings }` as JSON on stdin. Prints a line of JSON for each case, and one of the process at the end.
+ */
+import { AsyncLocalStorage, createHook } from 'node:async_hooks'
+import { text } from 'node:stream/consumers'
+
+import { openExchanges } from '../../dist/exchange.js'
+import { serve } from '../../dist/index.js'
+import { WHOLE, applicationOf } from './application.js'
+import { visit } from './client.js'
+
+/** @typedef {import('./dimensions.js').Case} Case */
+
+const GAUGES = ['connections', 'requests', 'bodies', 'bodyBytes', 'responseBytes', 'slots', 'externalBytes', 'tasks', 'queuedMessages', 'pendingReleases', 'wrongThreadDrops', 'panicsTotal'] // prettier-ignore
+const SERVER_GAUGES = [...GAUGES, 'doorbellRefs', 'timers', 'fileDescriptors', 'threads']
+/** How long a server may take to come to rest. */
+const REST_MILLISECONDS = 2000
+/** Visits at once. */
+const LANES = 8
+
+const { cases, times, settings } = /** @type {{ cases: Case[], times: number, settings: object }} */ (
+  JSON.parse(await text(process.stdin))
+)
+const collect = /** @type {() => void} */ (globalThis.gc)
+/** @type {string[]} */
+const strays = []
+for (const event of ['unhandledRejection', 'uncaughtException', 'warning']) {
+  process.on(event, (error) => strays.push(`${event}: ${error?.stack ?? String(error)}`))
+}
+
+/** @type {number[]} */
+const resident = []
+for (const one of cases) {
+  const faults = await runCase(one)
+  process.stdout.write(`${JSON.stringify({ case: one, faults: [...new Set(faults)] })}\n`)
+  collect()
+  resident.push(process.memoryUsage().rss)
+}
+process.stdout.write(`${JSON.stringify({ strays, resident })}\n`)
+
+/** @param {Case} one */
+async function runCase(one) {
+  /** @type {string[]} */
+  const faults = []
+  const state = { created: 0, finalised: 0, kept: /** @type {object[]} */ ([]), sources: { opened: 0, closed: 0 } }
+  const registry = new FinalizationRegistry(() => {
+    state.finalised += 1
+  })
+  const hook =
+    one.environment === 'async hooks' ? createHook({ init: () => undefined, destroy: () => undefined }) : undefined
+  hook?.enable()
+  /** @type {(() => void)[]} */
+  let waiting = []
+  const storage = new AsyncLocalStorage()
+  let port = 0
+  let isStopping = false
+  const application = applicationOf(one, {
+    objects(...values) {
+      for (const value of values) registry.register(value, undefined)
+      state.created += values.length
+    },
+    running() {
+      if (storage.getStore() !== undefined) faults.push('a store of another request was seen')
+      storage.enterWith({})
+      const all = waiting
+      waiting = []
+      for (const wake of all) wake()
+      if (one.collector === 'each request') collect()
+    },
+    keep: (...values) => void state.kept.push(...values),
+    reenter: async () => {
+      server.stats()
+      const text = await fetch(`http://127.0.0.1:${port}/inner`, { headers: { connection: 'close' } })
+        .then((response) => response.text())
+        .catch(String)
+      // Who stops does not accept any more.
+      if (text !== 'inner' && !isStopping) faults.push(`the server within the server did not answer: ${text}`)
+    },
+    sources: state.sources,
+  })
+  const server = await serve(application, {
+    bind: '127.0.0.1:0',
+    interface: one.interface,
+    lifespan: 'off',
+    requestTimeout: one.environment === 'handler timeout' ? '100ms' : '30s',
+    ...settings,
+  })
+  port = server.addresses[0]?.port ?? 0
+  const lane = async (/** @type {number} */ share) => {
+    for (let visited = 0; visited < share; visited++) {
+      const running = new Promise((resolve) => {
+        waiting.push(() => resolve(undefined))
+      })
+      const seen = await visit(port, one, running)
+      faults.push(...judge(one, seen))
+    }
+  }
+  const stops = one.environment === 'graceful stop' || one.environment === 'forced stop'
+  // The stop comes while the last visits are there.
+  const last = stops ? Math.min(times, LANES) : 0
+  await Promise.all(shares(times - last).map(lane))
+  await rest(server, faults)
+  const leaving = shares(last).map(lane)
+  if (stops) {
+    isStopping = true
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    const timeout = one.environment === 'forced stop' ? 0 : 1
+    await within(server.close({ timeout }), 'the stop', faults)
+    for (const wake of waiting) wake()
+  }
+  await within(Promise.all(leaving), 'the last clients', faults)
+  await within(server.close({ timeout: 1 }), 'the close', faults)
+  hook?.disable()
+  faults.push(...nonZero(server.stats(), SERVER_GAUGES).map((gauge) => `closed with ${gauge}`))
+  if (openExchanges() !== 0) faults.push(`openExchanges=${openExchanges()}`)
+  if (state.sources.closed !== state.sources.opened) {
+    // A source ends by its next piece at the latest.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const { opened, closed } = state.sources
+    if (closed !== opened) faults.push(`${opened} sources were opened and ${closed} closed`)
+  }
+  if (one.handler === 'keeps its objects' && state.created > 0 && state.kept.length === 0)
+    faults.push('nothing was kept')
+  state.kept = []
+  for (let collection = 0; collection < 3 || (collection < 10 && state.finalised < state.created); collection++) {
+    await new Promise((resolve) => setTimeout(resolve, 2))
+    collect()
+  }
+  if (state.finalised !== state.created)
+    faults.push(`${state.created} objects were made and ${state.finalised} collected`)
+  return faults
+}
+
+/**
+ * What a client may not see, whatever happens: half a body that looks like a whole one.
+ * @param {Case} one
+ * @param {import('./client.js').Seen} seen
+ */
+function judge(one, seen) {
+  if (!seen.isComplete) {
+    const mustBeWhole =
+      one.disconnect === 'never' && one.environment === 'nothing' && one.handler === 'sync' && one.body === 'string'
+    return mustBeWhole ? [`an answer did not come: ${JSON.stringify(seen)}`] : []
+  }
+  if (seen.status !== 200) return []
+  if (seen.body === WHOLE[one.body] || seen.body === 'again') return []
+  return [`a body of ${seen.body.length} bytes looks complete`]
+}
+
+/** @param {number} count */
+function shares(count) {
+  return Array.from({ length: LANES }, (_value, lane) => Math.floor((count + lane) / LANES)).filter(
+    (share) => share > 0,
+  )
+}
+
+/**
+ * @param {import('../../dist/index.js').Server} server
+ * @param {string[]} faults
+ */
+async function rest(server, faults) {
+  const deadline = performance.now() + REST_MILLISECONDS
+  for (;;) {
+    const busy = nonZero(server.stats(), GAUGES)
+    if (busy.length === 0) return
+    if (performance.now() > deadline) {
+      faults.push(`does not come to rest: ${busy.join(', ')}`)
+      return
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/**
+ * @param {Promise<unknown>} promise
+ * @param {string} what
+ * @param {string[]} faults
+ */
+async function within(promise, what, faults) {
+  let timer
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve('late'), 5000)
+  })
+  const outcome = await Promise.race([promise.catch((error) => String(error)), late])
+  clearTimeout(timer)
+  if (typeof outcome === 'string') faults.push(`${what}: ${outcome}`)
+}
+
+/**
+ * @param {Readonly<Record<string, number | string>>} stats
+ * @param {readonly string[]} names
+ */
+function nonZero(stats, names) {
+  return names.filter((name) => stats[name] !== 0).map((name) => `${name}=${stats[name] ?? 'missing'}`)
+}
