@@ -73,7 +73,7 @@ async function runCase(one) {
       server.stats()
       const text = await fetch(`http://127.0.0.1:${port}/inner`, { headers: { connection: 'close' } })
         .then((response) => response.text())
-        .catch(String)
+        .catch((error) => `${String(error)}: ${String(error.cause)}`)
       // Who stops does not accept any more.
       if (text !== 'inner' && !isStopping) faults.push(`the server within the server did not answer: ${text}`)
     },
@@ -110,6 +110,8 @@ async function runCase(one) {
     for (const wake of waiting) wake()
   }
   await within(Promise.all(leaving), 'the last clients', faults)
+  // A handler whose client has left may be about to ask.
+  isStopping = true
   await within(server.close({ timeout: 1 }), 'the close', faults)
   hook?.disable()
   faults.push(...nonZero(server.stats(), SERVER_GAUGES).map((gauge) => `closed with ${gauge}`))

@@ -57,19 +57,20 @@ describe.each(INTERFACES)('g05_cancel_drop: %s', (name) => {
           client.reset()
         }
       }
-      await lane(10)
-      const before = residentBytes()
+      let before = 0
       for (let done = 0; done < ROUNDS; done += EVERY) {
+        // In the first third the process itself, client and all, comes to its size.
+        if (before === 0 && done >= ROUNDS / 3) before = residentBytes()
         const delay = watchLoopDelay()
         await Promise.all(Array.from({ length: 10 }, () => lane(EVERY / 10)))
         expect(delay()).toBeLessThan(DELAY_MILLISECONDS)
         collectGarbage()
       }
       await atRest(server)
-      expect([returns, finals]).toEqual([ROUNDS + 10, ROUNDS + 10])
+      expect([returns, finals]).toEqual([ROUNDS, ROUNDS])
       expect(await balance.left()).toBe(0)
       expect(server.stats()).toMatchObject({ wrongThreadDrops: 0, panicsTotal: 0, requests: 0 })
-      expect(residentBytes() - before).toBeLessThan(32 * MIB)
+      expect(residentBytes() - before).toBeLessThan(16 * MIB)
     },
     timeLimit(60_000),
   )

@@ -17,6 +17,8 @@ import type { Interface } from '../harness/interfaces.ts'
 const MIB = 1024 * 1024
 const CLIENTS = scaled(4, 50)
 const STREAM_BUFFER = 256 * 1024
+/** The kernel takes some megabytes of each first. */
+const PATIENCE = { timeout: 10_000 }
 const piece = 'x'.repeat(64 * 1024)
 
 function* endless(): Generator<string> {
@@ -61,7 +63,9 @@ describe.each(INTERFACES)('g13_slow_client: %s', (name) => {
         client.pause()
         await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
       }
-      await expect.poll(() => server.stats().responseBytes).toBeGreaterThanOrEqual(CLIENTS * (STREAM_BUFFER / 2))
+      await expect
+        .poll(() => server.stats().responseBytes, PATIENCE)
+        .toBeGreaterThanOrEqual(CLIENTS * (STREAM_BUFFER / 2))
       // Full: nothing more is taken from anybody.
       let held = -1
       while (held !== server.stats().responseBytes) {
