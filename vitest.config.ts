@@ -4,10 +4,12 @@ import { defineConfig } from 'vitest/config'
 const MODELESS = [
   'addon',
   'arguments',
+  'bridge',
   'bundle',
   'completion',
   'config',
   'detect',
+  'granian/list',
   'loader',
   'options',
   'package',

@@ -5,15 +5,13 @@ import { describe, expect, test } from 'vitest'
 
 import { ROOT, cleanEnv, watch } from '../harness/cli.ts'
 import { faultsOf } from '../harness/logs.ts'
+import { MODE } from '../harness/mode.ts'
 import { scaled, timeLimit } from '../harness/scale.ts'
 import { theilSen } from '../harness/slope.ts'
 import { COLLECTOR_FLAGS, DIMENSIONS } from './dimensions.js'
 import { allPairs, missingPairs } from './pairs.js'
 
 type Case = { [K in keyof typeof DIMENSIONS]: (typeof DIMENSIONS)[K][number] }
-
-/** Drivers the matrix runs with: the one place where a mode is named. */
-const MODES = ['loop'] as const
 
 const CASES = allPairs(DIMENSIONS) as Case[]
 const QUICK_CASES = 60
@@ -41,7 +39,7 @@ test('the cases hold every pair of values of any two dimensions', () => {
   expect(CASES.length).toBeGreaterThanOrEqual(QUICK_CASES)
 })
 
-describe.each(MODES)('%s', (runtimeMode) => {
+describe.each([MODE])('%s', (runtimeMode) => {
   test.each(Object.entries(COLLECTOR_FLAGS))(
     `the collector comes %s: each case ${TIMES} times, and nothing stays`,
     async (collector, flags) => {

@@ -19,6 +19,8 @@ const CLIENTS = scaled(4, 50)
 const STREAM_BUFFER = 256 * 1024
 /** The kernel takes some megabytes of each first. */
 const PATIENCE = { timeout: 10_000 }
+/** In the short run other tests have the machine as well; the full one has it alone. */
+const DELAY_MILLISECONDS = scaled(300, 100)
 const piece = 'x'.repeat(64 * 1024)
 
 function* endless(): Generator<string> {
@@ -73,7 +75,7 @@ describe.each(INTERFACES)('g13_slow_client: %s', (name) => {
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
       expect(held).toBeLessThan(CLIENTS * (STREAM_BUFFER + 2 * piece.length))
-      expect(delay()).toBeLessThan(100)
+      expect(delay()).toBeLessThan(DELAY_MILLISECONDS)
       expect(residentBytes() - before).toBeLessThan(32 * MIB + CLIENTS * 2 * MIB)
       for (const client of clients) client.reset()
       await atRest(server)
