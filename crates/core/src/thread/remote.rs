@@ -178,11 +178,12 @@ impl Remote {
         lines.map(|line| Arc::clone(&line.counters)).collect()
     }
 
-    /// Events and commands under way for a server; events are counted for all servers together.
+    /// Events and commands under way for a server; events are counted for all servers together. What was said
+    /// to threads that have ended is under way to nobody, and goes with the server.
     #[must_use]
     pub fn queued(&self, server: ServerKey) -> usize {
         let events = self.batch.words.len().saturating_sub(self.next);
-        let commands: usize = self.lines_of(server).map(Line::waiting).sum();
+        let commands: usize = self.live_lines_of(server).map(Line::waiting).sum();
         events
             .saturating_add(self.words.len())
             .saturating_add(commands)
@@ -192,7 +193,7 @@ impl Remote {
     /// thread has fetched.
     #[must_use]
     pub fn held(&self, server: ServerKey) -> Held {
-        let lines = self.lines_of(server);
+        let lines = self.live_lines_of(server);
         lines
             .map(|line| Held {
                 body: line.body_bytes(),
@@ -263,6 +264,13 @@ impl Remote {
             line.say(command, [b"", b""]);
             line.flush();
         }
+    }
+
+    /// The lines of a server whose threads have not all ended.
+    fn live_lines_of(&self, server: ServerKey) -> impl Iterator<Item = &Line> {
+        let threads = self.threads.get(usize::from(server.0));
+        let is_live = threads.is_some_and(|&count| count > 0);
+        self.lines_of(server).filter(move |_| is_live)
     }
 
     fn lines_of(&self, server: ServerKey) -> impl Iterator<Item = &Line> {
