@@ -83,6 +83,7 @@ function standIn() {
       return 1
     },
     addresses: () => [{ host: '127.0.0.1', port: 1, family: 'IPv4' }],
+    openServer: () => {},
     refServer: () => {},
     unrefServer: () => {},
     flushAtExit: () => {},
