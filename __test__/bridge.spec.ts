@@ -240,6 +240,16 @@ describe('g03_source_closed', () => {
     expect([answer.calls, source.returns]).toEqual([['start', 'cut'], 1])
   })
 
+  test('an end that the answer refuses is reported, although the answer is over by that', async () => {
+    const answer = new Recorder()
+    const error = Object.assign(new TypeError('too short'), { code: 'ERR_BODY_LENGTH' })
+    answer.end = () => {
+      answer.isOpen = false
+      throw error
+    }
+    expect(await failureOf(answer.carry(new Source(() => later(done))))).toBe(error)
+  })
+
   test('a client found gone closes the source and is no failure', async () => {
     const answer = new Recorder()
     const source = new Source(() => {

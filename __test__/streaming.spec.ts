@@ -141,6 +141,21 @@ describe.each(INTERFACES)('%s', (name) => {
     await expect.poll(() => closes).toBe(1)
   })
 
+  test('a source that gives less than its content-length is cut, and the log says so', async () => {
+    expectLog('ERR_BODY_LENGTH')
+    const pieces = async function* (): AsyncGenerator<string> {
+      yield 'half'
+      await turns(1)
+      yield 'half'
+    }
+    const server = await serveResponse(name, () => stream(pieces(), { headers: { 'content-length': '19' } }))
+    const client = await RawClient.connect(server)
+    await client.send(GET)
+    await client.readHead()
+    await client.reader.through('halfhalf')
+    await client.ended()
+  })
+
   test('a response that was read before, or is none, is a 500', async () => {
     for (const [make, code] of [
       [

