@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::encode::encode_refusal;
 use super::head::HeadScan;
 use super::request::Open;
 use crate::config::{PIPELINE_AHEAD, ServerConfig};
 use crate::counters::{Counters, Held};
-use crate::exchange::{AbortReason, Event, Exchanges, Id, ServerKey};
+use crate::exchange::{AbortReason, Exchanges, Id, ServerKey};
 
 /// What surrounds a step of a connection: where exchanges live, and what time it is.
 pub struct Turn<'a, E> {
@@ -38,10 +37,10 @@ pub struct Connection {
     pub(super) scan: HeadScan,
     /// Received and not consumed; begins at `input_at`.
     pub(super) input: Vec<u8>,
-    input_at: usize,
+    pub(super) input_at: usize,
     /// To be written; begins at `sent`.
     pub(super) out: Vec<u8>,
-    sent: usize,
+    pub(super) sent: usize,
     /// When written bytes last moved, or began to wait.
     pub(super) progress: u64,
     pub(super) open: Option<Open>,
@@ -227,17 +226,6 @@ impl Connection {
         self.cut(turn, AbortReason::PeerGone);
     }
 
-    /// A fault of our own: 500 where no head was sent, a cut after that.
-    pub fn fail<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
-        self.refuse(turn, 500, AbortReason::Internal);
-    }
-
-    /// Ends the connection now, whatever it does.
-    pub fn cut<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
-        self.abort(turn, reason);
-        self.leave(turn.now, Ending::Reset);
-    }
-
     /// What waits to be written.
     #[must_use]
     pub fn output(&self) -> &[u8] {
@@ -314,56 +302,10 @@ impl Connection {
         !self.input.is_empty()
     }
 
-    /// Leaves towards the end of the connection once the last bytes are out.
-    pub(super) fn leave(&mut self, now: u64, ending: Ending) {
-        self.phase = Phase::Flush;
-        self.since = now;
-        self.ending = ending;
-        self.input = Vec::new();
-        self.input_at = 0;
-        if ending == Ending::Reset {
-            self.out = Vec::new();
-            self.sent = 0;
-        }
-    }
-
     pub(super) fn become_idle(&mut self, now: u64) {
         self.phase = Phase::Idle;
         self.since = now;
         self.scan = HeadScan::default();
-    }
-
-    /// Ends the exchange without an answer of the application and reports it.
-    pub(super) fn abort<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
-        let Some(open) = self.open.take() else { return };
-        let (id, is_reported) = (open.id, open.is_reported);
-        self.forget(turn, open);
-        if is_reported {
-            self.counters.aborted_total.add(1);
-            turn.exchanges.push(Event::Abort { id, reason });
-        }
-    }
-
-    /// Answers the peer instead of the application, or cuts where a head has left already.
-    pub(super) fn refuse<E: Exchanges>(
-        &mut self,
-        turn: &mut Turn<'_, E>,
-        status: u16,
-        reason: AbortReason,
-    ) {
-        let is_head = self.open.as_ref().is_some_and(|open| open.is_head);
-        let head_left = self
-            .open
-            .as_ref()
-            .is_some_and(|open| !matches!(open.answer, Answer::Waiting));
-        self.abort(turn, reason);
-        if head_left {
-            self.leave(turn.now, Ending::Reset);
-            return;
-        }
-        self.begin_writing(turn);
-        encode_refusal(&mut self.out, status, is_head, turn.date);
-        self.leave(turn.now, Ending::Linger);
     }
 
     pub(super) fn begin_writing<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
@@ -373,14 +315,5 @@ impl Connection {
                 self.out = turn.exchanges.buffer();
             }
         }
-    }
-
-    pub(super) fn forget<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, open: Open) {
-        turn.exchanges.close(open.id);
-        self.counters.requests.subtract(1);
-        if open.decoder.is_some() {
-            self.counters.bodies.subtract(1);
-        }
-        turn.exchanges.recycle(open.body);
     }
 }

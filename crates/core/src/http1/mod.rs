@@ -12,6 +12,7 @@ pub(crate) mod connection;
 pub(crate) mod date;
 pub(crate) mod drain;
 pub(crate) mod encode;
+mod ending;
 mod facts;
 mod field;
 mod field_lines;
