@@ -79,7 +79,7 @@ function optionsPage() {
 # Options
 
 Each option is a flag of \`gneiss\`, an environment variable, and a key of \`gneiss.config.{ts,js,mjs,json}\`. The first that
-names it wins: command line, environment, configuration file, \`PORT\`, \`HOST\` and \`WEB_CONCURRENCY\`, default. A time
+names it wins: command line, environment, configuration file, \`PORT\`, \`HOST\`, \`WEB_CONCURRENCY\` and \`FORWARDED_ALLOW_IPS\`, default. A time
 is a number of seconds, or \`500ms\`, \`30s\`, \`5m\`, \`1h\`; a size is bytes, or \`64k\`, \`16m\`, \`1g\`. An unknown name
 is an error (in the environment a warning) that says which one is nearest. \`gneiss --print-config\` shows every value
 and where it comes from.

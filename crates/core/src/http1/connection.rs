@@ -24,12 +24,18 @@ pub struct Turn<'a, E> {
 
 /// The state machine. All methods are total: no bytes of the peer make one panic.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one peer"
+)]
 pub struct Connection {
     pub(super) server: ServerKey,
     pub(super) config: Arc<ServerConfig>,
     pub(super) counters: Arc<Counters>,
     /// `\n@peer:..\n@local:..`, the pseudo fields every head begins with.
     pub(super) pseudo: Box<[u8]>,
+    /// What the peer says of the client counts.
+    pub(super) trusts_peer: bool,
     pub(super) phase: Phase,
     /// When the phase began.
     pub(super) since: u64,
@@ -90,11 +96,13 @@ impl Connection {
         pseudo: Box<[u8]>,
         now: u64,
     ) -> Self {
+        let trusts_peer = trusts(&config, &pseudo);
         Self {
             server,
             config,
             counters,
             pseudo,
+            trusts_peer,
             phase: Phase::FirstByte,
             since: now,
             born: now,
@@ -316,4 +324,17 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether the peer that the pseudo fields name is a trusted proxy.
+fn trusts(config: &ServerConfig, pseudo: &[u8]) -> bool {
+    let Some(peer) = pseudo.strip_prefix(b"\n@peer:") else {
+        return false;
+    };
+    if peer.starts_with(b"unix:") {
+        return config.trusted_peers.has_unix();
+    }
+    let address = peer.split(|byte| *byte == b' ').next().unwrap_or_default();
+    std::str::from_utf8(address)
+        .is_ok_and(|text| text.parse().is_ok_and(|ip| config.trusted_peers.has(ip)))
 }

@@ -46,6 +46,16 @@ impl Connection {
             self.leave(turn.now, Ending::Reset);
             return;
         }
+        self.answer_refusal(turn, status, is_head);
+    }
+
+    /// The server's own answer to a request of which the application never hears.
+    pub(super) fn answer_refusal<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        status: u16,
+        is_head: bool,
+    ) {
         self.begin_writing(turn);
         encode_refusal(&mut self.out, status, is_head, turn.date);
         self.leave(turn.now, Ending::Linger);

@@ -16,6 +16,8 @@ mod ending;
 mod facts;
 mod field;
 mod field_lines;
+mod forwarded;
+mod forwarded_entry;
 pub(crate) mod head;
 mod head_fault;
 pub(crate) mod judge;
