@@ -11,4 +11,5 @@
 mod bodies;
 mod connection;
 mod deadlines;
+mod grid;
 mod workbench;
