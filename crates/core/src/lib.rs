@@ -32,6 +32,8 @@ pub mod config;
 pub mod counters;
 pub mod deadline;
 pub mod exchange;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod gate;
 pub mod http1;
 pub mod lane;

@@ -16,7 +16,7 @@ mod ending;
 mod facts;
 mod field;
 mod field_lines;
-mod forwarded;
+pub(crate) mod forwarded;
 mod forwarded_entry;
 pub(crate) mod head;
 mod head_fault;
