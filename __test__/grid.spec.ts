@@ -5,7 +5,7 @@ import { serveApp } from './harness/app.ts'
 import { GOOD, LAST, ROWS, bytesOf, createApp, exchange } from './harness/grid.ts'
 import { scaled, timeLimit } from './harness/scale.ts'
 
-import type { App, Options } from './harness/app.ts'
+import type { Options } from './harness/app.ts'
 import type { Variant } from './harness/grid.ts'
 
 /** The drivers that the grid runs in. */
@@ -32,7 +32,7 @@ describe.each(MODES)('in mode %s', (runtimeMode) => {
 
 async function judge(variant: Variant, runtimeMode: Options['runtimeMode']): Promise<void> {
   const { app, seen } = createApp(variant)
-  const server = await serveApp(app as App, { interface: 'rsgi', runtimeMode })
+  const server = await serveApp(app, { interface: 'rsgi', runtimeMode })
   const bytes = bytesOf(variant)
   const isOpen = variant.after === 'open'
   const last = isOpen ? [200] : []

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 
 import { RawClient } from './client.ts'
 
-import type { RsgiProtocol, RsgiScope } from '../../dist/index.js'
+import type { RsgiAppObject, RsgiProtocol, RsgiScope } from '../../dist/index.js'
 import type { Target } from './client.ts'
 
 /** One payload and what must come of it. */
@@ -51,7 +51,7 @@ export interface Seen {
 }
 
 /** An application that does what the variant says and keeps what it saw. */
-export function createApp(variant: Variant): { app: object; seen: Seen[] } {
+export function createApp(variant: Variant): { app: RsgiAppObject; seen: Seen[] } {
   const seen: Seen[] = []
   const app = {
     async __rsgi__({ rawPath, queryString, headers }: RsgiScope, protocol: RsgiProtocol): Promise<void> {
