@@ -245,6 +245,10 @@ impl Connection {
         self.counters.sent_bytes_total.add(count as u64);
         self.sent = self.sent.saturating_add(count);
         self.progress = turn.now;
+        if self.phase == Phase::Idle {
+            // A peer that still reads its answer is not idle yet.
+            self.since = turn.now;
+        }
         if self.sent >= self.out.len() {
             self.sent = 0;
             if self.open.is_some() {
