@@ -3,13 +3,13 @@
  *
  * - `--target NAME` (may be repeated) chooses targets; `--seconds N` how long each runs;
  * - `--grow` keeps the inputs that reached something new in `fuzz/corpus`, as few of them as reach it all;
- * - `--coverage` runs no fuzzer: it prints the line coverage of the codec from the corpora, which needs the component
- *   `llvm-tools` of rustup.
+ * - `--coverage` runs no fuzzer: it prints the line coverage of the codec from the corpora and stores it for
+ *   docs/hardening.md, which needs the component `llvm-tools` of rustup.
  *
  * libFuzzer needs a C++ compiler. The stable compiler is told to accept the flags of the sanitizers.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, writeFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -98,14 +98,14 @@ async function coverage() {
     CARGO_TARGET_DIR: join(ROOT, 'target', 'coverage'),
     LLVM_PROFILE_FILE: join(folder, '%p-%m.profraw'),
   }
-  const args = ['test', '--locked', '--package', 'gneiss-core', '--lib']
-  const binary = output('cargo', [...args, '--no-run', '--message-format=json'], env)
+  const args = ['build', '--locked', '--package', 'gneiss-core', '--features', 'fuzz', '--example', 'replay']
+  const binary = output('cargo', [...args, '--message-format=json'], env)
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map((line) => /** @type {{ executable?: string | null }} */ (JSON.parse(line)).executable)
     .findLast((executable) => typeof executable === 'string')
-  if (binary === undefined || binary === null) throw new Error('the tests could not be built')
-  const { code } = await run(binary, ['every_target_keeps_its_promises_for_its_corpus'], { env })
+  if (binary === undefined || binary === null) throw new Error('the replay could not be built')
+  const { code } = await run(binary, [], { env })
   if (code !== 0) throw new Error('the replay of the corpora failed')
   const profiles = readdirSync(folder).map((name) => join(folder, name))
   const merged = join(folder, 'merged.profdata')
@@ -132,6 +132,7 @@ function print(report) {
     process.stdout.write(`${share.padStart(6)} %  ${filename.slice(filename.indexOf('crates/'))}\n`)
   }
   process.stdout.write(`${((100 * covered) / count).toFixed(1)} % of ${count} lines of the codec\n`)
+  writeFileSync(join(FOLDER, 'coverage.json'), `${JSON.stringify({ lines: count, covered })}\n`)
 }
 
 function hostTriple() {

@@ -1,4 +1,4 @@
-//! What random bytes are thrown at: one function a target, each of which panics when a promise is broken.
+//! What random bytes are thrown at: one function a target, each of which panics when a rule is broken.
 //!
 //! The fuzzer calls them with bytes that it breeds, the tests with the corpora in `fuzz/corpus`, and the
 //! property tests with schedules of their own. Compiled for those only.
@@ -10,13 +10,15 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::missing_panics_doc,
-    reason = "a broken promise is told by a panic, which is what the fuzzer looks for"
+    reason = "a broken rule is told by a panic, which is what the fuzzer looks for"
 )]
 
 mod chunked;
 mod connection;
 mod forwarded;
 mod head;
+mod rooms;
+mod texts;
 mod wire;
 
 pub use chunked::chunked;
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_target_keeps_its_promises_for_its_corpus() {
+    fn every_target_holds_for_its_corpus() {
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
         for (name, target) in TARGETS {
             let mut count = 0;
@@ -84,7 +86,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
         #[test]
-        fn a_connection_keeps_its_promises_under_any_schedule(
+        fn a_connection_holds_under_any_schedule(
             config in any::<[u8; 2]>(),
             steps in prop::collection::vec((0..=255_u8, any::<u8>(), prop::collection::vec(any::<u8>(), 0..6)), 0..60),
         ) {
@@ -97,7 +99,7 @@ mod tests {
         }
 
         #[test]
-        fn the_parsers_keep_their_promises_for_any_bytes(data in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn the_parsers_hold_for_any_bytes(data in prop::collection::vec(any::<u8>(), 0..300)) {
             for (_, target) in TARGETS {
                 target(&data);
             }

@@ -24,17 +24,13 @@ pub fn chunked(data: &[u8]) {
     while used < input.len() && !decoder.is_done() {
         let piece = &input[used..input.len().min(used + step)];
         let before = payload.len();
-        match decoder.decode(piece, room, &mut payload) {
-            Ok(count) => {
-                assert!(count > 0 && count <= piece.len(), "no progress");
-                assert!(payload.len() - before <= room);
-                used += count;
-            }
-            Err(_) => {
-                is_refused = true;
-                break;
-            }
-        }
+        let Ok(count) = decoder.decode(piece, room, &mut payload) else {
+            is_refused = true;
+            break;
+        };
+        assert!(count > 0 && count <= piece.len(), "no progress");
+        assert!(payload.len() - before <= room);
+        used += count;
     }
     match reference(input) {
         Reading::Refused => assert!(is_refused),

@@ -7,55 +7,19 @@
 use std::sync::Arc;
 
 use super::Choices;
+use super::rooms::Rooms;
+use super::texts::{FIELDS, STATUSES, TEXTS};
 use super::wire;
 use crate::config::{PIPELINE_AHEAD, ServerConfig};
 use crate::counters::Counters;
-use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges, Id, Meta, ServerKey};
-use crate::http1::{Connection, Fate, Reply, TakenBody, Turn};
+use crate::exchange::{AbortReason, BodyOutcome, Event, Id, Meta, ServerKey};
+use crate::http1::{AnswerFault, Connection, Fate, Reply, TakenBody, Turn, transcode_utf8};
 use crate::trusted::TrustedPeers;
 
 const DATE: &[u8; 29] = b"Thu, 01 Jan 1970 00:00:00 GMT";
 
 /// Times worth waiting for, in milliseconds.
 const WAITS: [u64; 8] = [1, 99, 999, 5_000, 10_001, 30_000, 75_000, 301_000];
-
-/// Requests and pieces of them; the fuzzer finds others by itself.
-const TEXTS: [&[u8]; 16] = [
-    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"HEAD /x?y HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"GET / HTTP/1.0\r\n\r\n",
-    b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
-    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"5;x=y\r\nhello\r\n",
-    b"0\r\nt: v\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-    b"hello",
-    b"QUERY http://b/c HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade\r\nUpgrade: x\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n\r\n",
-    b"\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\n",
-    b"BAD\x00",
-];
-
-/// Field lines of answers, good and bad.
-const FIELDS: [(&[u8], usize); 12] = [
-    (b"", 0),
-    (b"content-type:text/plain\n", 1),
-    (b"Content-Length:5\n", 1),
-    (b"content-length:5\nContent-Length:5\n", 2),
-    (b"connection:close\n", 1),
-    (b"connection:keep-alive\n", 1),
-    (b"transfer-encoding:chunked\n", 1),
-    (b"x:a\nb\n", 1),
-    (b"x:a\rb\n", 1),
-    (b"bad name:x\n", 1),
-    (b"date:now\nserver:me\n", 2),
-    (b"content-length:x\n", 1),
-];
-
-const STATUSES: [u16; 8] = [200, 204, 304, 404, 999, 100, 199, 1000];
 
 /// The first two bytes are the configuration, the rest steps.
 pub fn connection(data: &[u8]) {
@@ -69,6 +33,10 @@ pub fn connection(data: &[u8]) {
     bench.finish();
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of the surroundings"
+)]
 struct Bench {
     connection: Connection,
     rooms: Rooms,
@@ -87,43 +55,6 @@ struct Bench {
     is_extended: bool,
     /// Of each reported request, whether it was HEAD.
     heads: Vec<bool>,
-}
-
-/// Slots of one connection.
-#[derive(Default)]
-struct Rooms {
-    arena: Vec<u8>,
-    events: Vec<Event>,
-    opened: u32,
-    open: Option<Id>,
-}
-
-impl Exchanges for Rooms {
-    fn open(&mut self) -> Option<Id> {
-        assert_eq!(self.open, None, "two exchanges on one connection");
-        self.opened += 1;
-        // The slots are full now and then.
-        self.open = (!self.opened.is_multiple_of(13)).then(|| Id::new(7, self.opened, 0));
-        self.open
-    }
-
-    fn close(&mut self, id: Id) {
-        assert_eq!(self.open.take(), Some(id));
-    }
-
-    fn push(&mut self, event: Event) {
-        self.events.push(event);
-    }
-
-    fn arena(&mut self) -> &mut Vec<u8> {
-        &mut self.arena
-    }
-
-    fn buffer(&mut self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn recycle(&mut self, _: Vec<u8>) {}
 }
 
 impl Bench {
@@ -198,7 +129,7 @@ impl Bench {
                 let now = self.now;
                 self.connection.drain(now);
             }
-            _ => self.command(kind, choice),
+            _ => self.command(kind, choice, choices),
         }
     }
 
@@ -235,19 +166,34 @@ impl Bench {
     }
 
     /// The application acts on its exchange, or on one that is over.
-    fn command(&mut self, kind: u8, choice: u8) {
+    fn command(&mut self, kind: u8, choice: u8, choices: &mut Choices<'_>) {
         let id = self.open;
         if id.is_none() && kind == 9 {
             // Those two go by the id of an open exchange.
             return;
         }
-        let (fields, count) = FIELDS[usize::from(choice) % FIELDS.len()];
+        let (mut fields, mut count) = FIELDS[usize::from(choice) % FIELDS.len()];
+        let mut own = Vec::new();
+        if kind == 11 {
+            // Any text of an application, in the form of the border: UTF-8, `name:value` lines.
+            let length = usize::from(choices.byte()) % 64;
+            let text = String::from_utf8_lossy(choices.bytes(length)).into_owned();
+            own = format!("{text}\n").into_bytes();
+            let Ok(length) = transcode_utf8(&mut own) else {
+                return;
+            };
+            own.truncate(length);
+            count = 1;
+        }
+        if !own.is_empty() {
+            fields = &own;
+        }
         let reply = Reply {
             status: STATUSES[usize::from(choice >> 4) % STATUSES.len()],
             fields,
             count,
         };
-        let body = &b"hello, and more than was promised"[..if choice & 1 == 0 { 5 } else { 33 }];
+        let body = &b"hello, and more than was announced"[..if choice & 1 == 0 { 5 } else { 33 }];
         let before = self.connection.output().len();
         let flag = choice & 2 != 0;
         let is_refused = match kind {
@@ -259,18 +205,18 @@ impl Bench {
                 }
                 false
             }
-            10 | 11 => self
-                .turn(|connection, turn| connection.respond(turn, &reply, body, flag))
-                .is_err(),
-            12 => self
-                .turn(|connection, turn| connection.start(turn, &reply))
-                .is_err(),
-            13 => self
-                .turn(|connection, turn| connection.chunk(turn, body, choice & 4 != 0, flag))
-                .is_err(),
-            14 if choice & 1 == 0 => self
-                .turn(|connection, turn| connection.end_with_trailers(turn, fields, count, flag))
-                .is_err(),
+            10 | 11 => is_fault(
+                &self.turn(|connection, turn| connection.respond(turn, &reply, body, flag)),
+            ),
+            12 => is_fault(&self.turn(|connection, turn| connection.start(turn, &reply))),
+            13 => is_fault(
+                &self.turn(|connection, turn| connection.chunk(turn, body, choice & 4 != 0, flag)),
+            ),
+            14 if choice & 1 == 0 => {
+                is_fault(&self.turn(|connection, turn| {
+                    connection.end_with_trailers(turn, fields, count, flag)
+                }))
+            }
             14 if choice & 4 == 0 => {
                 let now = self.now;
                 self.is_extended |=
@@ -285,7 +231,7 @@ impl Bench {
                 match self.turn(Connection::take_body) {
                     TakenBody::Bytes(bytes) => assert!(!bytes.is_empty()),
                     TakenBody::None(outcome) => {
-                        assert_eq!(outcome == BodyOutcome::Gone, self.rooms.open.is_none())
+                        assert_eq!(outcome == BodyOutcome::Gone, self.rooms.open.is_none());
                     }
                 }
                 self.turn(Connection::advance);
@@ -418,5 +364,14 @@ impl Bench {
                 .iter()
                 .all(|status| (200..=999).contains(status))
         );
+    }
+}
+
+/// Whether the answer was not taken; a bad head says why.
+fn is_fault<T>(result: &Result<T, AnswerFault>) -> bool {
+    match result {
+        Ok(_) => false,
+        Err(AnswerFault::Head(fault)) => !fault.to_string().is_empty(),
+        Err(AnswerFault::BodyTooLong | AnswerFault::Gone) => true,
     }
 }

@@ -85,7 +85,7 @@ pub fn forwarded(data: &[u8]) {
     );
     assert_eq!(
         text.matches('\n').count(),
-        before.iter().filter(|byte| **byte == b'\n').count()
+        before.split(|byte| *byte == b'\n').count() - 1
     );
     if !names.contains(&"Forwarded") {
         let (peer, _) = text[7..].split_once('\n').unwrap();

@@ -63,9 +63,17 @@ fn judge(input: &[u8], cut: usize) -> Option<(Head, Vec<u8>)> {
     }
     assert_eq!(whole, pieces);
     assert_eq!(arena, pieces_arena);
-    let HeadOutcome::Complete(head) = whole else {
-        assert_eq!(arena, b"before");
-        return None;
+    let head = match whole {
+        HeadOutcome::Complete(head) => head,
+        HeadOutcome::Incomplete => {
+            assert_eq!(arena, b"before");
+            return None;
+        }
+        HeadOutcome::Refused(refusal) => {
+            assert_eq!(arena, b"before");
+            assert!(matches!(refusal.status(), 400..=505) && !refusal.to_string().is_empty());
+            return None;
+        }
     };
     let text = arena.split_off(6);
     check(input, &head, &text);

@@ -48,13 +48,11 @@ pub(super) fn read(mut bytes: &[u8], heads: &[bool]) -> Read {
             (_, None, Some(length)) => bytes.get(length..),
             (_, None, None) => Some(&bytes[..0]),
         };
-        match rest {
-            Some(rest) => bytes = rest,
-            None => {
-                read.is_cut = true;
-                return read;
-            }
-        }
+        let Some(rest) = rest else {
+            read.is_cut = true;
+            return read;
+        };
+        bytes = rest;
     }
     read
 }
