@@ -15,6 +15,7 @@ const UNSAFE_LIMIT = 92
 const GENERATED = new Set([
   'src/binding.d.cts',
   'docs/errors.md',
+  'docs/hardening.md',
   'docs/options.md',
   'schema.json',
   'package-lock.json',

@@ -12,6 +12,7 @@ import { ERROR_CODES } from '../dist/errors.js'
 import { HEADINGS, OPTION_KEYS, entryOf, environmentNameOf, flagOf } from '../dist/options.js'
 import { formatValue, rangeOf } from '../dist/options/values.js'
 import { ROOT } from './command.mjs'
+import { hardeningPage } from './hardening.mjs'
 import { configSchema } from './schema.mjs'
 
 const NOTE = '<!-- Printed by `npm run docs`; edit the table in the source instead. -->'
@@ -26,6 +27,7 @@ const { values } = parseArgs({ options: { check: { type: 'boolean', default: fal
 
 const pages = {
   'docs/errors.md': errorsPage(),
+  'docs/hardening.md': hardeningPage(NOTE),
   'docs/options.md': optionsPage(),
   'README.md': readme(),
   'schema.json': `${JSON.stringify(configSchema(), undefined, 2)}\n`,
