@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use gneiss_core::{BodyOutcome, Event, Fate, Reply, ServerConfig, TakenBody};
+use gneiss_core::{Answers, BodyOutcome, Event, Fate, Reply, ServerConfig, TakenBody};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::rt::{Read, ReadBufCursor, Write};

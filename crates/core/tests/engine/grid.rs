@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use gneiss_core::{BodyOutcome, Event, Fate, Id, Reply, ServerConfig, TakenBody};
+use gneiss_core::{Answers, BodyOutcome, Event, Fate, Id, Reply, ServerConfig, TakenBody};
 use serde::Deserialize;
 
 use crate::workbench::{GET, Workbench};

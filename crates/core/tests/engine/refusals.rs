@@ -1,6 +1,6 @@
 //! The server's own answers: small, complete, and with nothing of what was wrong.
 
-use gneiss_core::{Fate, ServerConfig};
+use gneiss_core::{Answers, Fate, ServerConfig};
 
 use crate::workbench::{GET, Workbench};
 
