@@ -267,6 +267,17 @@ describe('layers', () => {
     ])
   })
 
+  test('the peers to believe come in one text or many, and FORWARDED_ALLOW_IPS names them for any program', () => {
+    const peers = ['10.0.0.0/8', '2001:db8::/32', 'unix', '*', '::1']
+    expect(fromFlags('--forwarded-allow-ips', peers.join(', ')).forwardedAllowIps).toEqual(peers)
+    expect(fromFlags('--forwarded-allow-ips', '').forwardedAllowIps).toEqual([])
+    const platform = layerOfPlatform({ FORWARDED_ALLOW_IPS: '*' })
+    expect(resolveOptions([platform]).config.forwardedAllowIps).toEqual(['*'])
+    for (const peer of ['localhost', '10.0.0.0/33', '::/129', '1.2.3.4/', '1.2.3.4/x', '1.2.3.4:80', 'fe80::1%eth0']) {
+      expect(refusal(() => fromFlags('--forwarded-allow-ips', peer))).toContain('must be an IP address')
+    }
+  })
+
   test('lists replace each other, they are not joined', () => {
     const { config } = resolveOptions([layerOfObject({ bind: [':1', ':2'] }, FILE), parseArguments(['-b', ':3'])])
     expect(config.bind).toEqual(['0.0.0.0:3'])

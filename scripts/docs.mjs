@@ -12,6 +12,7 @@ import { ERROR_CODES } from '../dist/errors.js'
 import { HEADINGS, OPTION_KEYS, entryOf, environmentNameOf, flagOf } from '../dist/options.js'
 import { formatValue, rangeOf } from '../dist/options/values.js'
 import { ROOT } from './command.mjs'
+import { hardeningPage } from './hardening.mjs'
 import { configSchema } from './schema.mjs'
 
 const NOTE = '<!-- Printed by `npm run docs`; edit the table in the source instead. -->'
@@ -26,6 +27,7 @@ const { values } = parseArgs({ options: { check: { type: 'boolean', default: fal
 
 const pages = {
   'docs/errors.md': errorsPage(),
+  'docs/hardening.md': hardeningPage(NOTE),
   'docs/options.md': optionsPage(),
   'README.md': readme(),
   'schema.json': `${JSON.stringify(configSchema(), undefined, 2)}\n`,
@@ -79,7 +81,7 @@ function optionsPage() {
 # Options
 
 Each option is a flag of \`gneiss\`, an environment variable, and a key of \`gneiss.config.{ts,js,mjs,json}\`. The first that
-names it wins: command line, environment, configuration file, \`PORT\`, \`HOST\` and \`WEB_CONCURRENCY\`, default. A time
+names it wins: command line, environment, configuration file, \`PORT\`, \`HOST\`, \`WEB_CONCURRENCY\` and \`FORWARDED_ALLOW_IPS\`, default. A time
 is a number of seconds, or \`500ms\`, \`30s\`, \`5m\`, \`1h\`; a size is bytes, or \`64k\`, \`16m\`, \`1g\`. An unknown name
 is an error (in the environment a warning) that says which one is nearest. \`gneiss --print-config\` shows every value
 and where it comes from.

@@ -26,9 +26,20 @@ const ADDRESSES = [
 // White space is cut off; in a value of a field, none stands at its ends.
 const FIELD_EDGE = '[!-~\\x80-\\x9f\\xa1-\\xff]'
 
+const BYTE = '(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
+const PREFIX4 = '0?0?[0-9]|0?[12][0-9]|0?3[0-2]'
+const PREFIX6 = '0?0?[0-9]|0?[0-9]{2}|1[01][0-9]|12[0-8]'
+const PEER = [
+  '\\*',
+  'unix',
+  `${BYTE}(?:\\.${BYTE}){3}(?:/(?:${PREFIX4}))?`,
+  `(?=[^%,]*::|(?:[0-9A-Fa-f]{1,4}:){6})[0-9A-Fa-f:.]+(?:/(?:${PREFIX6}))?`,
+].join('|')
+
 const FORMS = {
   assignment: `^[^=\\u0000][^=\\u0000]*=${TEXT}*$`,
   field: `^(?:${FIELD_EDGE}(?:[\\t -~\\x80-\\xff]*${FIELD_EDGE})?)?$`,
+  peer: `^\\s*(?:(?:${PEER})?\\s*,\\s*)*(?:${PEER})?\\s*$`,
   prefix: `^(?:/${TEXT}*)?$`,
 }
 

@@ -143,6 +143,8 @@ export interface NativeConfig {
   keepAliveMaxAge: number
   /** Serve peers that closed their sending side. */
   allowHalfOpen: boolean
+  /** Peers whose forwarding fields count: IP, CIDR, `unix`, `*`. */
+  forwardedAllowIps: Array<string>
   /** Value of the `server` field; empty for none. */
   serverHeader: string
   /** `auto`, `loop` or `thread`. */

@@ -180,6 +180,8 @@ export interface NativeConfig {
   keepAlive: number
   keepAliveMaxAge: number
   allowHalfOpen: boolean
+  /** Peers whose forwarding fields count: IP, CIDR, `unix`, `*`. */
+  forwardedAllowIps: string[]
   /** Value of the `server` response field; empty for none. */
   serverHeader: string
   /** Value of the `runtimeMode` option. */

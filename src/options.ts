@@ -103,6 +103,14 @@ export const OPTIONS = {
     default: false,
     doc: 'Serve clients that close their sending side before they are answered.',
   },
+  forwardedAllowIps: {
+    type: 'string',
+    form: 'peer',
+    default: ['127.0.0.1', '::1'],
+    repeatable: true,
+    placeholder: 'PEERS',
+    doc: 'Proxies whose Forwarded and X-Forwarded fields count: IP, CIDR, unix (peers of Unix sockets), * (everybody).',
+  },
   workers: {
     type: 'integer',
     default: 1,

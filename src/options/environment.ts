@@ -11,16 +11,20 @@ import type { Layer, Setting } from './resolve.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * `PORT`, `HOST` and `WEB_CONCURRENCY`: just above the defaults. `HOST` without `PORT` counts only if
+ * `PORT`, `HOST`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS`: just above the defaults. `HOST` without `PORT` counts only if
  * it is an address or localhost, because some shells export the machine's name under it.
  */
 export function layerOfPlatform(environment: Environment): Layer {
   const settings = new Map<OptionKey, Setting>()
-  const { PORT: port, HOST: host, WEB_CONCURRENCY: workers } = environment
+  const { PORT: port, HOST: host, WEB_CONCURRENCY: workers, FORWARDED_ALLOW_IPS: peers } = environment
   if (port) {
     settings.set('bind', { value: joinAddress(host || '0.0.0.0', port), origin: { kind: 'environment', name: 'PORT' } })
   } else if (host && (isIP(host) !== 0 || host === 'localhost')) {
     settings.set('bind', { value: joinAddress(host, '8000'), origin: { kind: 'environment', name: 'HOST' } })
+  }
+  if (peers) {
+    const origin = { kind: 'environment', name: 'FORWARDED_ALLOW_IPS' } as const
+    settings.set('forwardedAllowIps', { value: peers, origin })
   }
   if (workers) settings.set('workers', { value: workers, origin: { kind: 'environment', name: 'WEB_CONCURRENCY' } })
   return { settings, warnings: [] }

@@ -28,7 +28,8 @@ const HOOKS = 'server hooks are not available in this version; --lifespan tells 
 const LOGGING = 'the log goes to stderr; choose what is logged with --log-level'
 const ACCESS_LOG = 'an access log is not available in this version; log in the application or in the proxy'
 const TLS = 'TLS is not available in this version; end it in a proxy in front'
-const PROXY = 'the forwarding headers of proxies are not interpreted in this version'
+const PROXY = 'the PROXY protocol is not spoken in this version; --forwarded-allow-ips names proxies that speak HTTP'
+const FORWARDED = 'the Forwarded and X-Forwarded fields of --forwarded-allow-ips count, and no others'
 const MANAGER = 'let the service manager do it (systemd, a container)'
 const STRICT = 'there are no lenient switches; such requests are refused'
 const RESTART = 'workers are not replaced in this version; let the service manager restart the process'
@@ -56,8 +57,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   enableStdioInheritance: 'stdout and stderr are inherited always',
   errorLogfile: LOGGING,
   errorLog: LOGGING,
-  forwardedAllowIps: PROXY,
-  forwarderHeaders: PROXY,
+  forwarderHeaders: FORWARDED,
   group: MANAGER,
   headerMap: STRICT,
   http: ONE_PROTOCOL,
@@ -101,7 +101,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   reloadEngine: 'use node --watch around gneiss',
   reloadExtraFile: 'use node --watch-path around gneiss',
   reusePort: LATER,
-  secureSchemeHeaders: PROXY,
+  secureSchemeHeaders: FORWARDED,
   sendfile: LATER,
   spew: 'use the inspector of Node',
   sslContext: TLS,

@@ -32,6 +32,7 @@ export function toNativeConfig(config: Config): NativeConfig {
     keepAlive: toMilliseconds(config.keepAlive),
     keepAliveMaxAge: toMilliseconds(config.keepAliveMaxAge),
     allowHalfOpen: config.allowHalfOpen,
+    forwardedAllowIps: config.forwardedAllowIps,
     serverHeader: config.serverHeader,
     runtimeMode: config.runtimeMode === 'auto' && exportsStubs ? 'thread' : config.runtimeMode,
     runtimeThreads: config.runtimeThreads,

@@ -1,4 +1,5 @@
 /** Reads one value of an option, from text or from a configuration object, and says its range. */
+import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 
 import { formatAddress, parseAddress } from './address.ts'
@@ -21,7 +22,9 @@ export interface RawValue {
  */
 export function readValue(entry: OptionEntry, raw: RawValue): FinishedValue {
   if (entry.repeatable !== true) return readScalar(entry, raw)
-  const items = Array.isArray(raw.value) ? (raw.value as unknown[]) : [raw.value]
+  const given = Array.isArray(raw.value) ? (raw.value as unknown[]) : [raw.value]
+  // Gunicorn has such a list in one text, and no peer has a comma in it.
+  const items = entry.form === 'peer' ? given.flatMap(splitPeers) : given
   if (items.length === 0 && entry.type === 'address') throw new Error('must name an address at least')
   return items.map((value) => readScalar(entry, { value, isText: raw.isText }) as string)
 }
@@ -78,6 +81,9 @@ function checkForm(entry: OptionEntry, text: string): string {
       if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(text) || text.trim() !== text)
         throw new Error('must be a field value without controls')
       break
+    case 'peer':
+      if (!isPeer(text)) throw new Error('must be an IP address, a network such as 10.0.0.0/8, unix or *')
+      break
     case 'prefix':
       if (text !== '' && !text.startsWith('/')) throw new Error('must begin with a slash')
       break
@@ -85,6 +91,24 @@ function checkForm(entry: OptionEntry, text: string): string {
       break
   }
   return text
+}
+
+function splitPeers(value: unknown): unknown[] {
+  if (typeof value !== 'string') return [value]
+  return value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+}
+
+function isPeer(text: string): boolean {
+  if (text === '*' || text === 'unix') return true
+  const slash = text.indexOf('/')
+  const family = isIP(slash < 0 ? text : text.slice(0, slash))
+  if (family === 0 || text.includes('%')) return false
+  return (
+    slash < 0 || (/^\d{1,3}$/.test(text.slice(slash + 1)) && Number(text.slice(slash + 1)) <= (family === 4 ? 32 : 128))
+  )
 }
 
 function readString({ value }: RawValue): string {

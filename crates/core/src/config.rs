@@ -1,5 +1,7 @@
 //! A finished, valid server configuration, and the only home of the engine's defaults.
 
+use crate::trusted::TrustedPeers;
+
 /// Everything the engine needs to know about one server.
 ///
 /// Times are milliseconds and 0 turns a deadline off; sizes are bytes. Whoever builds one from
@@ -46,6 +48,8 @@ pub struct ServerConfig {
     pub keep_alive_max_age: u64,
     /// Serve a peer that closed its sending side, default off: such a peer is gone.
     pub allow_half_open: bool,
+    /// Proxies whose forwarding fields count, default 127.0.0.1 and `::1`.
+    pub trusted_peers: TrustedPeers,
     /// Value of the `server` response field; empty, the default, for none.
     pub server_header: Vec<u8>,
 }
@@ -73,10 +77,14 @@ impl Default for ServerConfig {
             keep_alive: 75_000,
             keep_alive_max_age: 0,
             allow_half_open: false,
+            trusted_peers: TrustedPeers::parse(&FORWARDED_ALLOW_IPS).unwrap_or_default(),
             server_header: Vec::new(),
         }
     }
 }
+
+/// The peers that are trusted by default, as they are written.
+pub const FORWARDED_ALLOW_IPS: [&str; 2] = ["127.0.0.1", "::1"];
 
 /// Unread input is discarded for this long after our FIN, so that the peer gets to read the answer.
 pub const LINGER: u64 = 1_000;

@@ -79,6 +79,8 @@ pub struct Meta(pub u32);
 impl Meta {
     /// Bit position of the HTTP version (0: 1.0, 1: 1.1, 2: 2).
     pub const VERSION_SHIFT: u32 = 6;
+    /// The scheme is https.
+    pub const SECURE: u32 = 0x100;
     /// There is a body, possibly empty when chunked.
     pub const HAS_BODY: u32 = 0x200;
     /// The whole body has arrived.

@@ -14,6 +14,7 @@
 //! - [`thread`]: the driver with threads of its own
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
 //! - [`gate`]: which of several workers takes the next connection
+//! - [`trusted`]: the peers whose forwarding fields count
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -31,6 +32,8 @@ pub mod config;
 pub mod counters;
 pub mod deadline;
 pub mod exchange;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod gate;
 pub mod http1;
 pub mod lane;
@@ -39,11 +42,12 @@ pub mod slot;
 mod sync;
 pub mod table;
 pub mod thread;
+pub mod trusted;
 
 pub use address::{Bind, Endpoint, Listener};
 pub use answers::Answers;
 pub use clock::Clock;
-pub use config::ServerConfig;
+pub use config::{FORWARDED_ALLOW_IPS, ServerConfig};
 pub use counters::{Counter, Counters, Held};
 pub use exchange::{
     AbortReason, BodyOutcome, ChunkOutcome, Delivery, Event, Id, Meta, Notice, ServerKey,
@@ -53,3 +57,4 @@ pub use http1::{AnswerFault, Fate, HeadFault, METHODS, Reply, TakenBody, Wish, t
 pub use lane::Doorbell;
 pub use table::{Lateness, Table};
 pub use thread::{Bell, Door, Remote};
+pub use trusted::TrustedPeers;

@@ -8,7 +8,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gneiss_core::{Bind, Counter, Counters, Endpoint, ServerConfig};
+use gneiss_core::{
+    Bind, Counter, Counters, Endpoint, FORWARDED_ALLOW_IPS, ServerConfig, TrustedPeers,
+};
 use napi_derive::napi;
 
 /// One address to listen on. Exactly one of `host` (with `port`), `path` and `fd` is set.
@@ -98,6 +100,8 @@ pub struct NativeConfig {
     pub keep_alive_max_age: f64,
     /// Serve peers that closed their sending side.
     pub allow_half_open: bool,
+    /// Peers whose forwarding fields count: IP, CIDR, `unix`, `*`.
+    pub forwarded_allow_ips: Vec<String>,
     /// Value of the `server` field; empty for none.
     pub server_header: String,
     /// `auto`, `loop` or `thread`.
@@ -135,6 +139,7 @@ impl NativeConfig {
             keep_alive: number(core.keep_alive),
             keep_alive_max_age: number(core.keep_alive_max_age),
             allow_half_open: core.allow_half_open,
+            forwarded_allow_ips: FORWARDED_ALLOW_IPS.map(str::to_owned).to_vec(),
             server_header: String::from_utf8_lossy(&core.server_header).into_owned(),
             runtime_mode: "auto".to_owned(),
             runtime_threads: 1,
@@ -165,6 +170,8 @@ impl NativeConfig {
             keep_alive: whole(self.keep_alive),
             keep_alive_max_age: whole(self.keep_alive_max_age),
             allow_half_open: self.allow_half_open,
+            // Whoever validated them has refused what is no peer; nobody is believed by mistake.
+            trusted_peers: TrustedPeers::parse(&self.forwarded_allow_ips).unwrap_or_default(),
             server_header: self
                 .server_header
                 .chars()

@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::encode::encode_refusal;
 use super::head::HeadScan;
 use super::request::Open;
 use crate::config::{PIPELINE_AHEAD, ServerConfig};
 use crate::counters::{Counters, Held};
-use crate::exchange::{AbortReason, Event, Exchanges, Id, ServerKey};
+use crate::exchange::{AbortReason, Exchanges, Id, ServerKey};
 
 /// What surrounds a step of a connection: where exchanges live, and what time it is.
 pub struct Turn<'a, E> {
@@ -25,12 +24,18 @@ pub struct Turn<'a, E> {
 
 /// The state machine. All methods are total: no bytes of the peer make one panic.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one peer"
+)]
 pub struct Connection {
     pub(super) server: ServerKey,
     pub(super) config: Arc<ServerConfig>,
     pub(super) counters: Arc<Counters>,
     /// `\n@peer:..\n@local:..`, the pseudo fields every head begins with.
     pub(super) pseudo: Box<[u8]>,
+    /// What the peer says of the client counts.
+    pub(super) trusts_peer: bool,
     pub(super) phase: Phase,
     /// When the phase began.
     pub(super) since: u64,
@@ -38,10 +43,10 @@ pub struct Connection {
     pub(super) scan: HeadScan,
     /// Received and not consumed; begins at `input_at`.
     pub(super) input: Vec<u8>,
-    input_at: usize,
+    pub(super) input_at: usize,
     /// To be written; begins at `sent`.
     pub(super) out: Vec<u8>,
-    sent: usize,
+    pub(super) sent: usize,
     /// When written bytes last moved, or began to wait.
     pub(super) progress: u64,
     pub(super) open: Option<Open>,
@@ -91,11 +96,13 @@ impl Connection {
         pseudo: Box<[u8]>,
         now: u64,
     ) -> Self {
+        let trusts_peer = trusts(&config, &pseudo);
         Self {
             server,
             config,
             counters,
             pseudo,
+            trusts_peer,
             phase: Phase::FirstByte,
             since: now,
             born: now,
@@ -227,17 +234,6 @@ impl Connection {
         self.cut(turn, AbortReason::PeerGone);
     }
 
-    /// A fault of our own: 500 where no head was sent, a cut after that.
-    pub fn fail<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
-        self.refuse(turn, 500, AbortReason::Internal);
-    }
-
-    /// Ends the connection now, whatever it does.
-    pub fn cut<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
-        self.abort(turn, reason);
-        self.leave(turn.now, Ending::Reset);
-    }
-
     /// What waits to be written.
     #[must_use]
     pub fn output(&self) -> &[u8] {
@@ -249,6 +245,10 @@ impl Connection {
         self.counters.sent_bytes_total.add(count as u64);
         self.sent = self.sent.saturating_add(count);
         self.progress = turn.now;
+        if self.phase == Phase::Idle {
+            // A peer that still reads its answer is not idle yet.
+            self.since = turn.now;
+        }
         if self.sent >= self.out.len() {
             self.sent = 0;
             if self.open.is_some() {
@@ -314,56 +314,10 @@ impl Connection {
         !self.input.is_empty()
     }
 
-    /// Leaves towards the end of the connection once the last bytes are out.
-    pub(super) fn leave(&mut self, now: u64, ending: Ending) {
-        self.phase = Phase::Flush;
-        self.since = now;
-        self.ending = ending;
-        self.input = Vec::new();
-        self.input_at = 0;
-        if ending == Ending::Reset {
-            self.out = Vec::new();
-            self.sent = 0;
-        }
-    }
-
     pub(super) fn become_idle(&mut self, now: u64) {
         self.phase = Phase::Idle;
         self.since = now;
         self.scan = HeadScan::default();
-    }
-
-    /// Ends the exchange without an answer of the application and reports it.
-    pub(super) fn abort<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
-        let Some(open) = self.open.take() else { return };
-        let (id, is_reported) = (open.id, open.is_reported);
-        self.forget(turn, open);
-        if is_reported {
-            self.counters.aborted_total.add(1);
-            turn.exchanges.push(Event::Abort { id, reason });
-        }
-    }
-
-    /// Answers the peer instead of the application, or cuts where a head has left already.
-    pub(super) fn refuse<E: Exchanges>(
-        &mut self,
-        turn: &mut Turn<'_, E>,
-        status: u16,
-        reason: AbortReason,
-    ) {
-        let is_head = self.open.as_ref().is_some_and(|open| open.is_head);
-        let head_left = self
-            .open
-            .as_ref()
-            .is_some_and(|open| !matches!(open.answer, Answer::Waiting));
-        self.abort(turn, reason);
-        if head_left {
-            self.leave(turn.now, Ending::Reset);
-            return;
-        }
-        self.begin_writing(turn);
-        encode_refusal(&mut self.out, status, is_head, turn.date);
-        self.leave(turn.now, Ending::Linger);
     }
 
     pub(super) fn begin_writing<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
@@ -374,13 +328,17 @@ impl Connection {
             }
         }
     }
+}
 
-    pub(super) fn forget<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, open: Open) {
-        turn.exchanges.close(open.id);
-        self.counters.requests.subtract(1);
-        if open.decoder.is_some() {
-            self.counters.bodies.subtract(1);
-        }
-        turn.exchanges.recycle(open.body);
+/// Whether the peer that the pseudo fields name is a trusted proxy.
+fn trusts(config: &ServerConfig, pseudo: &[u8]) -> bool {
+    let Some(peer) = pseudo.strip_prefix(b"\n@peer:") else {
+        return false;
+    };
+    if peer.starts_with(b"unix:") {
+        return config.trusted_peers.has_unix();
     }
+    let address = peer.split(|byte| *byte == b' ').next().unwrap_or_default();
+    std::str::from_utf8(address)
+        .is_ok_and(|text| text.parse().is_ok_and(|ip| config.trusted_peers.has(ip)))
 }

@@ -28,6 +28,7 @@ pub(super) struct Facts {
     connection_upgrade: bool,
     upgrade: bool,
     expect_continue: bool,
+    forwarded: bool,
 }
 
 impl Facts {
@@ -47,6 +48,7 @@ impl Facts {
             connection_upgrade: false,
             upgrade: false,
             expect_continue: false,
+            forwarded: false,
         }
     }
 
@@ -66,6 +68,15 @@ impl Facts {
             }
             b"content-length" => self.content_length(value),
             b"transfer-encoding" => self.transfer_encoding(value),
+            b"forwarded"
+            | b"x-forwarded-for"
+            | b"x-forwarded-host"
+            | b"x-forwarded-proto"
+            | b"x-forwarded-protocol"
+            | b"x-forwarded-ssl" => {
+                self.forwarded = true;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -92,6 +103,8 @@ impl Facts {
             // Both wishes are to be ignored in HTTP/1.0 (RFC 9110 sections 7.8 and 10.1.1).
             upgrade: is_11 && self.upgrade && self.connection_upgrade,
             expect_continue: is_11 && self.expect_continue && framing != BodyFraming::None,
+            forwarded: self.forwarded,
+            secure: false,
             target_len: self.target_len,
             head_len: text_len.wrapping_sub(self.target_len),
         })

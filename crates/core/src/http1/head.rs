@@ -81,6 +81,10 @@ pub(crate) struct Head {
     pub(crate) upgrade: bool,
     /// The peer waits for 100 (Continue) before it sends the body.
     pub(crate) expect_continue: bool,
+    /// It has fields in which proxies name the client.
+    pub(crate) forwarded: bool,
+    /// The client used https. Only a trusted proxy can say so.
+    pub(crate) secure: bool,
     /// Bytes of the target in the arena.
     pub(crate) target_len: usize,
     /// Bytes of the fields in the arena, after the target.

@@ -77,6 +77,8 @@ fn a_plain_request_becomes_its_text_and_facts() {
         "\nhost:example.org:80\nx-two:a  b\nx-two:\nx_3!:\"q\"\n"
     );
     let expected = Head {
+        forwarded: false,
+        secure: false,
         consumed: input.len() - 4,
         method: 1,
         is_head: false,

@@ -40,6 +40,8 @@ pub(crate) enum Refusal {
     FieldValue,
     /// More fields than the limit.
     FieldsTooMany,
+    /// The forwarding fields of a trusted proxy are malformed or contradict each other.
+    Forwarded,
     /// The head is longer than the limit.
     HeadTooLong,
     /// Host is not `name`, `name:port` or `[address]:port`; or the authority of the target is not.
@@ -115,6 +117,9 @@ impl Refusal {
             Self::FieldTooLong => "a field line is longer than limitRequestFieldSize",
             Self::FieldValue => "a field value holds a control",
             Self::FieldsTooMany => "the head has more fields than limitRequestFields",
+            Self::Forwarded => {
+                "the forwarding fields of the proxy are malformed or contradict each other"
+            }
             Self::HeadTooLong => "the head is longer than limitRequestHead",
             Self::HostInvalid => "Host or the authority of the target is malformed",
             Self::HostMissing => "an HTTP/1.1 request has no Host",

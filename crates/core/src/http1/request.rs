@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Phase, Turn};
 use super::encode::encode_continue;
+use super::forwarded::apply as apply_forwarded;
 use super::head::{BodyFraming, Head, HeadLimits, HeadOutcome, Refusal, Version, parse_head};
 use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges, Id, Meta};
 
@@ -174,16 +175,28 @@ impl Connection {
                 0
             }
             HeadOutcome::Refused(refusal) => {
-                self.refuse_head(turn, refusal);
+                self.refuse_head(turn, refusal, data);
                 data.len()
             }
-            HeadOutcome::Complete(head) => self.begin_exchange(turn, &head, offset, data),
+            HeadOutcome::Complete(mut head) => {
+                if head.forwarded && self.trusts_peer {
+                    let trusted = &self.config.trusted_peers;
+                    let arena = turn.exchanges.arena();
+                    if let Err(refusal) = apply_forwarded(&mut head, arena, offset, trusted) {
+                        return self.refuse_request(turn, &head, offset, refusal.status(), data);
+                    }
+                }
+                self.begin_exchange(turn, &head, offset, data)
+            }
         }
     }
 
-    fn refuse_head<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, refusal: Refusal) {
+    fn refuse_head<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, refusal: Refusal, data: &[u8]) {
         self.counters.refused_total.add(1);
-        self.refuse(turn, refusal.status(), AbortReason::BodyMalformed);
+        // The head was not understood, but whoever asked with HEAD does not expect a body either.
+        let line = data.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+        let line = line.and_then(|at| data.get(at..)).unwrap_or_default();
+        self.answer_refusal(turn, refusal.status(), line.starts_with(b"HEAD "));
     }
 
     /// A complete head: opens the exchange, takes the body bytes that came along, reports the request.
@@ -201,12 +214,12 @@ impl Connection {
         let decoder = match head.framing {
             BodyFraming::None => None,
             BodyFraming::Length(length) if length > self.config.max_body => {
-                return self.refuse_request(turn, offset, 413, data);
+                return self.refuse_request(turn, head, offset, 413, data);
             }
             framing => Some(BodyDecoder::new(framing, trailers)),
         };
         let Some(id) = turn.exchanges.open() else {
-            return self.refuse_request(turn, offset, 503, data);
+            return self.refuse_request(turn, head, offset, 503, data);
         };
         let has_body = decoder.is_some();
         self.end_gap(turn.now);
@@ -245,13 +258,14 @@ impl Connection {
     fn refuse_request<E: Exchanges>(
         &mut self,
         turn: &mut Turn<'_, E>,
+        head: &Head,
         offset: usize,
         status: u16,
         data: &[u8],
     ) -> usize {
         turn.exchanges.arena().truncate(offset);
         self.counters.refused_total.add(1);
-        self.refuse(turn, status, AbortReason::BodyTooLarge);
+        self.answer_refusal(turn, status, head.is_head);
         data.len()
     }
 
@@ -266,6 +280,7 @@ impl Connection {
             (head.keep_alive, Meta::KEEP_ALIVE),
             (head.upgrade, Meta::UPGRADE),
             (head.expect_continue, Meta::EXPECT),
+            (head.secure, Meta::SECURE),
         ];
         for (is_so, bit) in facts {
             if is_so {

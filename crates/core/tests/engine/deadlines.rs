@@ -270,3 +270,50 @@ fn what_is_open_at_the_closing_deadline_is_cut() {
     assert_eq!(bench.wish(key).fate, Fate::Reset);
     bench.close_and_check(key);
 }
+
+#[test]
+fn what_follows_a_refusal_is_discarded_for_one_second() {
+    let mut bench = Workbench::new(ServerConfig::default());
+    let key = bench.connect();
+    bench.receive(key, b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+    assert!(bench.sent(key).starts_with("HTTP/1.1 400 Bad Request\r\n"));
+    assert_eq!(bench.wish(key).fate, Fate::Shutdown);
+    bench.table.linger(key);
+    bench.table.arm(key);
+    // Whoever goes on sending does not make it longer.
+    for _ in 0..9 {
+        bench.pass(100);
+        bench.receive(key, GET);
+        assert_eq!((bench.wish(key).fate, bench.no_event()), (Fate::Stay, true));
+    }
+    bench.pass(200);
+    assert_eq!(bench.wish(key).fate, Fate::Close);
+    bench.close_and_check(key);
+}
+
+#[test]
+fn a_peer_that_still_reads_its_answer_is_not_idle() {
+    let mut bench = Workbench::new(ServerConfig {
+        keep_alive: 3_000,
+        ..ServerConfig::default()
+    });
+    let key = bench.connect();
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.respond(request.id, &"x".repeat(10_000));
+    for _ in 0..4 {
+        bench.pass(2_000);
+        assert_eq!(bench.wish(key).fate, Fate::Stay);
+        bench.table.wrote(key, 1_000);
+        bench.table.arm(key);
+    }
+    // It asks again 8 seconds after the answer was given, and long before it was idle for 3.
+    bench.sent(key);
+    bench.receive(key, GET);
+    let request = bench.request();
+    bench.respond(request.id, "again");
+    assert!(bench.sent(key).ends_with("again"));
+    bench.pass(3_001);
+    assert_eq!(bench.wish(key).fate, Fate::Close);
+    bench.close_and_check(key);
+}

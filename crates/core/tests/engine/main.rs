@@ -11,4 +11,7 @@
 mod bodies;
 mod connection;
 mod deadlines;
+mod differential;
+mod grid;
+mod refusals;
 mod workbench;

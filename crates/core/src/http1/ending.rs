@@ -1,0 +1,85 @@
+//! How an exchange ends without an answer of the application, and how its connection ends with it.
+
+use super::answer::Answer;
+use super::connection::{Connection, Ending, Phase, Turn};
+use super::encode::encode_refusal;
+use super::request::Open;
+use crate::exchange::{AbortReason, Event, Exchanges};
+
+impl Connection {
+    /// A fault of our own: 500 where no head was sent, a cut after that.
+    pub fn fail<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
+        self.refuse(turn, 500, AbortReason::Internal);
+    }
+
+    /// Ends the connection now, whatever it does.
+    pub fn cut<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
+        self.abort(turn, reason);
+        self.leave(turn.now, Ending::Reset);
+    }
+
+    /// Ends the exchange without an answer of the application and reports it.
+    pub(super) fn abort<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
+        let Some(open) = self.open.take() else { return };
+        let (id, is_reported) = (open.id, open.is_reported);
+        self.forget(turn, open);
+        if is_reported {
+            self.counters.aborted_total.add(1);
+            turn.exchanges.push(Event::Abort { id, reason });
+        }
+    }
+
+    /// Answers the peer instead of the application, or cuts where a head has left already.
+    pub(super) fn refuse<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        status: u16,
+        reason: AbortReason,
+    ) {
+        let is_head = self.open.as_ref().is_some_and(|open| open.is_head);
+        let head_left = self
+            .open
+            .as_ref()
+            .is_some_and(|open| !matches!(open.answer, Answer::Waiting));
+        self.abort(turn, reason);
+        if head_left {
+            self.leave(turn.now, Ending::Reset);
+            return;
+        }
+        self.answer_refusal(turn, status, is_head);
+    }
+
+    /// The server's own answer to a request of which the application never hears.
+    pub(super) fn answer_refusal<E: Exchanges>(
+        &mut self,
+        turn: &mut Turn<'_, E>,
+        status: u16,
+        is_head: bool,
+    ) {
+        self.begin_writing(turn);
+        encode_refusal(&mut self.out, status, is_head, turn.date);
+        self.leave(turn.now, Ending::Linger);
+    }
+
+    /// Leaves towards the end of the connection once the last bytes are out.
+    pub(super) fn leave(&mut self, now: u64, ending: Ending) {
+        self.phase = Phase::Flush;
+        self.since = now;
+        self.ending = ending;
+        self.input = Vec::new();
+        self.input_at = 0;
+        if ending == Ending::Reset {
+            self.out = Vec::new();
+            self.sent = 0;
+        }
+    }
+
+    pub(super) fn forget<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, open: Open) {
+        turn.exchanges.close(open.id);
+        self.counters.requests.subtract(1);
+        if open.decoder.is_some() {
+            self.counters.bodies.subtract(1);
+        }
+        turn.exchanges.recycle(open.body);
+    }
+}

@@ -1,0 +1,4 @@
+//! Request heads.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gneiss_core::fuzz::head(data));
