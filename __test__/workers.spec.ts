@@ -17,8 +17,7 @@ describe('two workers', () => {
   describe('the gate', () => {
     test('spreads connections that come at once evenly', async () => {
       const master = await startMaster()
-      const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => master.connect()))
-      expectEven(CONNECTIONS, await ask(clients, '/block/1'))
+      await expectEvenShares(master)
       const cells = await master.cells()
       expectEven(
         CONNECTIONS,
@@ -151,9 +150,7 @@ describe('two workers', () => {
       expect(lost.length).toBeGreaterThan(0)
       expect(new Set(lost.map(({ client }) => client)).size).toBe(lost.length)
       expect(lost.filter(({ pid }) => pid !== undefined && pid !== killed)).toEqual([])
-      await master.until((cells) => cells.every(({ connections }) => connections === 0))
-      const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => master.connect()))
-      expectEven(CONNECTIONS, await ask(clients, '/block/1'))
+      await expectEvenShares(master)
       expect((await master.cells()).map(({ generation }) => generation)).toEqual([3, 2])
     })
   })
@@ -264,6 +261,25 @@ async function ask(clients: readonly RawClient[], path: string): Promise<number[
   const answers = await Promise.all(clients.map((client) => client.request({ path })))
   for (const { text } of answers) counts.set(text, (counts.get(text) ?? 0) + 1)
   return [...counts.values()]
+}
+
+/**
+ * Connects and asks at once. Three tries, because a worker that the machine does not let run for 50 ms loses its turn to
+ * the other, as it should; without a gate no try comes out even.
+ */
+async function expectEvenShares(master: Master): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    await master.until((cells) => cells.every(({ connections }) => connections === 0))
+    const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => master.connect()))
+    const counts = await ask(clients, '/block/1')
+    try {
+      expectEven(CONNECTIONS, counts)
+      return
+    } catch (error) {
+      if (attempt === 3) throw error
+      await Promise.all(clients.map((client) => client.close()))
+    }
+  }
 }
 
 function expectEven(total: number, counts: readonly number[]): void {
