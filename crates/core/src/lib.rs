@@ -12,6 +12,7 @@
 //! - [`deadline`]: the timer wheel
 //! - [`table`]: connections by key: what every driver works with
 //! - [`thread`]: the driver with threads of its own
+//! - [`fail`]: faults on demand, in builds for tests
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
 
 #![forbid(unsafe_code)]
@@ -30,8 +31,11 @@ pub mod config;
 pub mod counters;
 pub mod deadline;
 pub mod exchange;
+pub mod fail;
 pub mod http1;
 pub mod lane;
+#[cfg(gneiss_must_not_compile)]
+mod must_not_compile;
 pub mod shutdown;
 pub mod slot;
 mod sync;

@@ -1,6 +1,6 @@
 //! How the I/O threads of one server share its connections.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering};
 
 /// Open connections by thread, and how many there may be of all together.
 ///

@@ -1,0 +1,87 @@
+//! An answer crosses with the end of its peer: however they meet, the exchange ends exactly once, the peer
+//! gets a whole answer or none, and what is told is published before.
+
+use super::check;
+use super::isolate::{Ending, Heard, Isolate, answer, assert_stale};
+use crate::config::ServerConfig;
+use crate::thread::worker::model::{Io, Leaving};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+fn answer_crosses_with(leaving: Leaving, is_late: bool) {
+    check(move || {
+        let (mut isolate, mut setups) = Isolate::new(1, ServerConfig::default());
+        let setup = setups.remove(0);
+        let io = loom::thread::spawn(move || {
+            let mut io = Io::new(setup);
+            let client = io.connect(GET);
+            io.step();
+            io.leave(client, leaving);
+            io.step();
+            while io.connections() > 0 {
+                io.wait_and_step();
+            }
+            io.assert_at_rest();
+            io.heard(client).to_vec()
+        });
+        let mut waiting = None;
+        let mut ending = None;
+        while ending.is_none() {
+            // An answer that the application gives in a later turn.
+            if let Some(id) = waiting.take() {
+                let _ = answer(&mut isolate.remote, id);
+            }
+            isolate.pass(|remote, heard| match heard {
+                Heard::Request(id) if is_late => {
+                    waiting = Some(id);
+                    remote.ring();
+                }
+                Heard::Request(id) => answer(remote, id).unwrap(),
+                Heard::Ended(id, how) => {
+                    assert_stale(remote, id);
+                    ending = Some(how);
+                }
+                Heard::Closed => unreachable!(),
+            });
+        }
+        if ending == Some(Ending::Done) {
+            // The numbers were published before the exchange was said to be over.
+            assert_eq!(isolate.counters[0].requests.get(), 0);
+            assert_eq!(isolate.counters[0].slots.get(), 0);
+        }
+        // What was said last still has to cross.
+        isolate.remote.flush();
+        let heard = io.join().unwrap();
+        let is_whole = heard.starts_with(b"HTTP/1.1 200") && heard.ends_with(b"\r\n\r\nanswer");
+        assert!(heard.is_empty() || is_whole, "{}", heard.escape_ascii());
+        if leaving == Leaving::Fin && ending == Some(Ending::Done) {
+            assert!(is_whole);
+        }
+        isolate.assert_balance();
+    });
+}
+
+#[test]
+fn an_answer_that_crosses_with_a_fin_ends_its_exchange_once() {
+    answer_crosses_with(Leaving::Fin, false);
+}
+
+#[test]
+fn a_late_answer_that_crosses_with_a_fin_ends_its_exchange_once() {
+    answer_crosses_with(Leaving::Fin, true);
+}
+
+#[test]
+fn an_answer_that_crosses_with_a_closed_socket_ends_its_exchange_once() {
+    answer_crosses_with(Leaving::Close, false);
+}
+
+#[test]
+fn an_answer_that_crosses_with_a_reset_ends_its_exchange_once() {
+    answer_crosses_with(Leaving::Reset, false);
+}
+
+#[test]
+fn a_late_answer_that_crosses_with_a_reset_ends_its_exchange_once() {
+    answer_crosses_with(Leaving::Reset, true);
+}
