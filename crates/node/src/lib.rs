@@ -14,9 +14,13 @@ mod dispatch;
 mod driver;
 mod env;
 mod error;
+#[cfg(gneiss_must_not_compile)]
+mod must_not_compile;
 mod options;
 mod peer;
 mod phases;
+#[cfg(gneiss_probe)]
+mod probe;
 mod ready;
 mod server;
 mod sys;

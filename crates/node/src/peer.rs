@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gneiss_core::{Counters, Fate, Listener, ServerKey, Wish};
+use gneiss_core::{Counters, Fate, Listener, ServerKey, Wish, fail};
 use socket2::Socket;
 
 use crate::driver::{Driver, LISTENER};
@@ -216,7 +216,12 @@ impl Driver {
                 place.handle.watch(0);
                 return;
             }
-            let (socket, address) = match place.listener.socket().accept() {
+            let accepted = if fail::strikes("accept") {
+                Err(ErrorKind::OutOfMemory.into())
+            } else {
+                place.listener.socket().accept()
+            };
+            let (socket, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return,
@@ -303,7 +308,12 @@ impl Driver {
             return;
         }
         loop {
-            match peer.socket.send_with_flags(output, libc::MSG_NOSIGNAL) {
+            let sent = if fail::strikes("send") {
+                Err(ErrorKind::OutOfMemory.into())
+            } else {
+                peer.socket.send_with_flags(output, libc::MSG_NOSIGNAL)
+            };
+            match sent {
                 Ok(count) => {
                     peer.is_blocked = count < output.len();
                     self.table.wrote(key, count);

@@ -8,11 +8,14 @@
 mod bell;
 mod hot;
 mod isolate;
+#[cfg(gneiss_probe)]
+pub(crate) mod probe;
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::null_mut;
 
+use gneiss_core::fail;
 use napi_sys as raw;
 
 use crate::env::EnvState;
@@ -67,6 +70,9 @@ impl<'s> Scope<'s> {
         body: impl FnOnce(&Scope<'_>) -> R,
     ) -> Option<R> {
         let scope = Scope::new(state);
+        if fail::strikes("handles") {
+            return None;
+        }
         let mut handles = null_mut();
         // SAFETY: the environment is alive and this is its thread, as `Scope::new` established.
         let status = unsafe { raw::napi_open_handle_scope(scope.env, &raw mut handles) };
@@ -85,6 +91,9 @@ impl<'s> Scope<'s> {
         let Some(resource) = self.deref(&context.resource) else {
             return false;
         };
+        if fail::strikes("callback") {
+            return false;
+        }
         let mut opened = null_mut();
         // SAFETY: `context` was made for this environment, `resource` is an object of this scope.
         let status = unsafe {
@@ -149,6 +158,9 @@ impl<'s> Scope<'s> {
 
     /// A fresh `Uint8Array` with a copy of `bytes`; `None` if the isolate cannot allocate it.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Option<Value<'s>> {
+        if fail::strikes("array") {
+            return None;
+        }
         let (memory, buffer) = if bytes.len() < UNZEROED {
             self.zeroed(bytes.len())?
         } else {
@@ -353,6 +365,9 @@ impl<'s> Scope<'s> {
 
     /// A persistent reference.
     pub(crate) fn reference(&self, value: Value<'s>) -> Option<Reference> {
+        if fail::strikes("reference") {
+            return None;
+        }
         let mut reference = null_mut();
         // SAFETY: `value` belongs to this scope.
         let status =

@@ -8,7 +8,17 @@ use crate::thread::worker::model::{Io, Leaving};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-fn answer_crosses_with(leaving: Leaving, is_late: bool) {
+/// When the application answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// When it is called.
+    AtOnce,
+    /// In a later turn, in which it may have heard of the end already.
+    Late,
+    Never,
+}
+
+fn answer_crosses_with(leaving: Leaving, when: When) {
     check(move || {
         let (mut isolate, mut setups) = Isolate::new(1, ServerConfig::default());
         let setup = setups.remove(0);
@@ -27,22 +37,25 @@ fn answer_crosses_with(leaving: Leaving, is_late: bool) {
         let mut waiting = None;
         let mut ending = None;
         while ending.is_none() {
-            // An answer that the application gives in a later turn.
-            if let Some(id) = waiting.take() {
-                let _ = answer(&mut isolate.remote, id);
-            }
+            let due = waiting.take();
             isolate.pass(|remote, heard| match heard {
-                Heard::Request(id) if is_late => {
-                    waiting = Some(id);
-                    remote.ring();
-                }
-                Heard::Request(id) => answer(remote, id).unwrap(),
+                Heard::Request(id) => match when {
+                    When::AtOnce => answer(remote, id).unwrap(),
+                    When::Late => {
+                        waiting = Some(id);
+                        remote.ring();
+                    }
+                    When::Never => {}
+                },
                 Heard::Ended(id, how) => {
                     assert_stale(remote, id);
                     ending = Some(how);
                 }
                 Heard::Closed => unreachable!(),
             });
+            if let Some(id) = due {
+                assert_eq!(answer(&mut isolate.remote, id).is_ok(), ending.is_none());
+            }
         }
         if ending == Some(Ending::Done) {
             // The numbers were published before the exchange was said to be over.
@@ -63,25 +76,40 @@ fn answer_crosses_with(leaving: Leaving, is_late: bool) {
 
 #[test]
 fn an_answer_that_crosses_with_a_fin_ends_its_exchange_once() {
-    answer_crosses_with(Leaving::Fin, false);
+    answer_crosses_with(Leaving::Fin, When::AtOnce);
 }
 
 #[test]
 fn a_late_answer_that_crosses_with_a_fin_ends_its_exchange_once() {
-    answer_crosses_with(Leaving::Fin, true);
+    answer_crosses_with(Leaving::Fin, When::Late);
+}
+
+#[test]
+fn a_fin_ends_an_exchange_that_is_never_answered() {
+    answer_crosses_with(Leaving::Fin, When::Never);
 }
 
 #[test]
 fn an_answer_that_crosses_with_a_closed_socket_ends_its_exchange_once() {
-    answer_crosses_with(Leaving::Close, false);
+    answer_crosses_with(Leaving::Close, When::AtOnce);
+}
+
+#[test]
+fn a_late_answer_that_crosses_with_a_closed_socket_ends_its_exchange_once() {
+    answer_crosses_with(Leaving::Close, When::Late);
 }
 
 #[test]
 fn an_answer_that_crosses_with_a_reset_ends_its_exchange_once() {
-    answer_crosses_with(Leaving::Reset, false);
+    answer_crosses_with(Leaving::Reset, When::AtOnce);
 }
 
 #[test]
 fn a_late_answer_that_crosses_with_a_reset_ends_its_exchange_once() {
-    answer_crosses_with(Leaving::Reset, true);
+    answer_crosses_with(Leaving::Reset, When::Late);
+}
+
+#[test]
+fn a_reset_ends_an_exchange_that_is_never_answered() {
+    answer_crosses_with(Leaving::Reset, When::Never);
 }

@@ -26,6 +26,13 @@ pub(in crate::thread) struct Io {
     end: (Arc<Counters>, Arc<Inbox>, Post),
 }
 
+impl Worker {
+    /// Whether reading has brought anything that a turn has to deal with.
+    fn has_news(&self) -> bool {
+        self.table.has_dirty() || !self.later.is_empty()
+    }
+}
+
 /// The peer of one connection.
 struct Client {
     socket: Option<UnixStream>,
@@ -104,18 +111,22 @@ impl Io {
         }
     }
 
-    /// Reads what is there, does everything once, reads again: what the tasks of a thread do together.
+    /// Takes a turn, and another one whenever a socket has something to read: what a poller brings about.
     pub(in crate::thread) fn step(&mut self) {
         let waker = Waker::from(Arc::clone(&self.woken));
         let mut context = Context::from_waker(&waker);
-        for _ in 0..2 {
+        let mut is_first = true;
+        loop {
             for key in self.worker.table.keys_of(self.worker.server) {
                 self.worker.read_once(key);
             }
+            if !std::mem::take(&mut is_first) && !self.worker.has_news() {
+                return;
+            }
             self.worker.turn(&mut context);
-        }
-        for client in &mut self.clients {
-            client.listen();
+            for client in &mut self.clients {
+                client.listen();
+            }
         }
     }
 
@@ -128,8 +139,6 @@ impl Io {
     /// Serves until the server is closed or the isolate has gone, and says so as the real thread does.
     pub(in crate::thread) fn serve_to_the_end(mut self) -> Vec<Vec<u8>> {
         let is_closed = loop {
-            self.step();
-            // A client that has its answer leaves, which ends the lingering of its connection.
             self.step();
             match self.worker.stage {
                 Stage::Stopped => break false,
