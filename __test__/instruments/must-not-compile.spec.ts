@@ -32,7 +32,7 @@ const CASES = {
 
 for (const [crate, cases] of Object.entries(CASES)) {
   // The compiler does not know the modes: once is enough.
-  describe.runIf(MODE === 'loop')(crate, () => {
+  describe.runIf(MODE === 'loop')(`${crate}`, () => {
     test('compiles without any of the cases', { timeout: BUILD_TIME }, () => {
       expect(errorsOf(crate, undefined)).toEqual([])
     })

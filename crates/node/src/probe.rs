@@ -8,6 +8,7 @@
 
 use std::hint::black_box;
 
+use gneiss_core::fail;
 use napi::Env;
 use napi_derive::napi;
 
@@ -38,5 +39,5 @@ pub fn probe_leak() {
 #[napi]
 #[expect(clippy::cast_precision_loss, reason = "a small count")]
 pub fn probe_passes() -> f64 {
-    gneiss_core::fail::passes() as f64
+    fail::passes() as f64
 }

@@ -70,9 +70,7 @@ impl<'s> Scope<'s> {
         body: impl FnOnce(&Scope<'_>) -> R,
     ) -> Option<R> {
         let scope = Scope::new(state);
-        if fail::strikes("handles") {
-            return None;
-        }
+        (!fail::strikes("handles")).then_some(())?;
         let mut handles = null_mut();
         // SAFETY: the environment is alive and this is its thread, as `Scope::new` established.
         let status = unsafe { raw::napi_open_handle_scope(scope.env, &raw mut handles) };
@@ -158,9 +156,7 @@ impl<'s> Scope<'s> {
 
     /// A fresh `Uint8Array` with a copy of `bytes`; `None` if the isolate cannot allocate it.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Option<Value<'s>> {
-        if fail::strikes("array") {
-            return None;
-        }
+        (!fail::strikes("array")).then_some(())?;
         let (memory, buffer) = if bytes.len() < UNZEROED {
             self.zeroed(bytes.len())?
         } else {
@@ -365,9 +361,7 @@ impl<'s> Scope<'s> {
 
     /// A persistent reference.
     pub(crate) fn reference(&self, value: Value<'s>) -> Option<Reference> {
-        if fail::strikes("reference") {
-            return None;
-        }
+        (!fail::strikes("reference")).then_some(())?;
         let mut reference = null_mut();
         // SAFETY: `value` belongs to this scope.
         let status =

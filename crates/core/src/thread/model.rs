@@ -5,9 +5,9 @@
 //! with more. What a model waits for with `Flag` it waits for without a time limit, so a wake-up that is
 //! lost is a deadlock, which the checker reports.
 
+mod answerer;
 mod cancel;
 mod door;
-mod isolate;
 mod mailbox;
 mod shutdown;
 mod slots;

@@ -4,6 +4,14 @@
 //! Everything runs on one thread, so that a schedule that fails can be repeated: what crosses threads is
 //! checked by the models, what the two sides make of it by this.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod app;
 mod bench;
 mod client;

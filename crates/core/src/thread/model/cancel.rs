@@ -1,8 +1,8 @@
 //! An answer crosses with the end of its peer: however they meet, the exchange ends exactly once, the peer
 //! gets a whole answer or none, and what is told is published before.
 
+use super::answerer::{Answerer, Ending, Heard, answer, assert_stale};
 use super::check;
-use super::isolate::{Ending, Heard, Isolate, answer, assert_stale};
 use crate::config::ServerConfig;
 use crate::thread::worker::model::{Io, Leaving};
 
@@ -20,7 +20,7 @@ enum When {
 
 fn answer_crosses_with(leaving: Leaving, when: When) {
     check(move || {
-        let (mut isolate, mut setups) = Isolate::new(1, ServerConfig::default());
+        let (mut answerer, mut setups) = Answerer::new(1, ServerConfig::default());
         let setup = setups.remove(0);
         let io = loom::thread::spawn(move || {
             let mut io = Io::new(setup);
@@ -38,7 +38,7 @@ fn answer_crosses_with(leaving: Leaving, when: When) {
         let mut ending = None;
         while ending.is_none() {
             let due = waiting.take();
-            isolate.pass(|remote, heard| match heard {
+            answerer.pass(|remote, heard| match heard {
                 Heard::Request(id) => match when {
                     When::AtOnce => answer(remote, id).unwrap(),
                     When::Late => {
@@ -54,23 +54,23 @@ fn answer_crosses_with(leaving: Leaving, when: When) {
                 Heard::Closed => unreachable!(),
             });
             if let Some(id) = due {
-                assert_eq!(answer(&mut isolate.remote, id).is_ok(), ending.is_none());
+                assert_eq!(answer(&mut answerer.remote, id).is_ok(), ending.is_none());
             }
         }
         if ending == Some(Ending::Done) {
             // The numbers were published before the exchange was said to be over.
-            assert_eq!(isolate.counters[0].requests.get(), 0);
-            assert_eq!(isolate.counters[0].slots.get(), 0);
+            assert_eq!(answerer.counters[0].requests.get(), 0);
+            assert_eq!(answerer.counters[0].slots.get(), 0);
         }
         // What was said last still has to cross.
-        isolate.remote.flush();
+        answerer.remote.flush();
         let heard = io.join().unwrap();
         let is_whole = heard.starts_with(b"HTTP/1.1 200") && heard.ends_with(b"\r\n\r\nanswer");
         assert!(heard.is_empty() || is_whole, "{}", heard.escape_ascii());
         if leaving == Leaving::Fin && ending == Some(Ending::Done) {
             assert!(is_whole);
         }
-        isolate.assert_balance();
+        answerer.assert_balance();
     });
 }
 

@@ -2,8 +2,8 @@
 
 use loom::sync::atomic::Ordering;
 
+use super::answerer::{Answerer, Heard, SERVER, answer};
 use super::check;
-use super::isolate::{Heard, Isolate, SERVER, answer};
 use crate::config::ServerConfig;
 use crate::thread::worker::model::Io;
 
@@ -15,22 +15,22 @@ const PATIENCE: u64 = 1_000_000;
 #[test]
 fn closed_comes_last_and_the_numbers_are_final_then() {
     check(|| {
-        let (mut isolate, mut setups) = Isolate::new(1, ServerConfig::default());
+        let (mut answerer, mut setups) = Answerer::new(1, ServerConfig::default());
         let setup = setups.remove(0);
         let io = loom::thread::spawn(move || {
             let mut io = Io::new(setup);
             io.connect(GET);
             io.serve_to_the_end()
         });
-        isolate.remote.close(SERVER, PATIENCE);
-        while !isolate.is_closed {
-            isolate.pass(|remote, heard| {
+        answerer.remote.close(SERVER, PATIENCE);
+        while !answerer.is_closed {
+            answerer.pass(|remote, heard| {
                 if let Heard::Request(id) = heard {
                     answer(remote, id).unwrap();
                 }
             });
         }
-        let counters = &isolate.counters[0];
+        let counters = &answerer.counters[0];
         for gauge in [
             &counters.connections,
             &counters.requests,
@@ -41,7 +41,7 @@ fn closed_comes_last_and_the_numbers_are_final_then() {
         ] {
             assert_eq!(gauge.get(), 0);
         }
-        isolate.assert_balance();
+        answerer.assert_balance();
         let heard = io.join().unwrap();
         // Who was let in before the close is answered.
         assert!(heard[0].ends_with(b"answer"), "{}", heard[0].escape_ascii());
@@ -51,16 +51,16 @@ fn closed_comes_last_and_the_numbers_are_final_then() {
 #[test]
 fn a_server_is_closed_when_its_last_thread_has_ended() {
     check(|| {
-        let (mut isolate, setups) = Isolate::new(2, ServerConfig::default());
+        let (mut answerer, setups) = Answerer::new(2, ServerConfig::default());
         let threads: Vec<_> = setups
             .into_iter()
             .map(|setup| loom::thread::spawn(move || Io::new(setup).serve_to_the_end()))
             .collect();
-        isolate.remote.close(SERVER, PATIENCE);
-        while !isolate.is_closed {
-            isolate.pass(|_, _| {});
+        answerer.remote.close(SERVER, PATIENCE);
+        while !answerer.is_closed {
+            answerer.pass(|_, _| {});
         }
-        let threads_left = isolate
+        let threads_left = answerer
             .counters
             .iter()
             .map(|counters| counters.threads.get());
@@ -72,20 +72,20 @@ fn a_server_is_closed_when_its_last_thread_has_ended() {
 }
 
 #[test]
-fn a_thread_ends_when_its_isolate_is_gone_and_rings_nobody() {
+fn a_thread_ends_when_nobody_answers_any_more_and_rings_nobody() {
     check(|| {
-        let (mut isolate, mut setups) = Isolate::new(1, ServerConfig::default());
+        let (mut answerer, mut setups) = Answerer::new(1, ServerConfig::default());
         let setup = setups.remove(0);
         let io = loom::thread::spawn(move || {
             let mut io = Io::new(setup);
             io.connect(GET);
             io.serve_to_the_end()
         });
-        isolate.remote.stop();
-        isolate.has_bell.store(false, Ordering::SeqCst);
-        let Isolate {
+        answerer.remote.stop();
+        answerer.has_bell.store(false, Ordering::SeqCst);
+        let Answerer {
             remote, counters, ..
-        } = isolate;
+        } = answerer;
         drop(remote);
         let heard = io.join().unwrap();
         assert!(heard[0].is_empty());

@@ -1,7 +1,7 @@
 //! Slots are freed and reused while commands for their last exchange are under way.
 
+use super::answerer::{Answerer, Ending, Heard, answer, assert_stale};
 use super::check;
-use super::isolate::{Ending, Heard, Isolate, answer, assert_stale};
 use crate::answers::Answers;
 use crate::config::ServerConfig;
 use crate::exchange::Id;
@@ -15,7 +15,7 @@ fn stale_commands_reach_nobody(
     say: impl Fn(&mut crate::Remote, Id) + Copy + Send + Sync + 'static,
 ) {
     check(move || {
-        let (mut isolate, mut setups) = Isolate::new(1, ServerConfig::default());
+        let (mut answerer, mut setups) = Answerer::new(1, ServerConfig::default());
         let setup = setups.remove(0);
         let io = loom::thread::spawn(move || {
             let mut io = Io::new(setup);
@@ -36,7 +36,7 @@ fn stale_commands_reach_nobody(
         let mut first: Option<Id> = None;
         let mut is_over = false;
         while !is_over {
-            isolate.pass(|remote, heard| match (heard, first) {
+            answerer.pass(|remote, heard| match (heard, first) {
                 (Heard::Request(id), None) => {
                     first = Some(id);
                     say(remote, id);
@@ -55,7 +55,7 @@ fn stale_commands_reach_nobody(
                 (Heard::Closed, _) => unreachable!(),
             });
         }
-        isolate.remote.flush();
+        answerer.remote.flush();
         let (_, second) = io.join().unwrap();
         assert!(
             second.ends_with(b"\r\n\r\nanswer"),
@@ -69,7 +69,7 @@ fn stale_commands_reach_nobody(
                 .count(),
             1
         );
-        assert!(!isolate.remote.is_busy());
+        assert!(!answerer.remote.is_busy());
     });
 }
 

@@ -19,7 +19,7 @@ use crate::thread::start::Setup;
 use crate::thread::worker::Post;
 
 /// One isolate with a server whose threads the model plays.
-pub(super) struct Isolate {
+pub(super) struct Answerer {
     pub(super) remote: Remote,
     bell: Arc<Flag>,
     /// Cleared by a model when the bell is taken down.
@@ -59,7 +59,7 @@ impl Bell for Ringer {
 
 pub(super) const SERVER: ServerKey = ServerKey(0);
 
-impl Isolate {
+impl Answerer {
     /// An isolate, and what its I/O threads begin with.
     pub(super) fn new(threads: u8, config: ServerConfig) -> (Self, Vec<Setup>) {
         let bell = Arc::new(Flag::default());
@@ -90,7 +90,7 @@ impl Isolate {
             lines.push(Line::new(SERVER, counters, inbox, config.stream_buffer));
         }
         remote.attach(SERVER, (1..=threads).collect(), lines);
-        let isolate = Self {
+        let answerer = Self {
             remote,
             bell,
             has_bell,
@@ -98,7 +98,7 @@ impl Isolate {
             endings: HashMap::new(),
             is_closed: false,
         };
-        (isolate, setups)
+        (answerer, setups)
     }
 
     /// Waits for the bell and makes one pass: the application hears what there is.
