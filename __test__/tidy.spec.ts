@@ -107,7 +107,9 @@ describe('who may know whom in TypeScript', () => {
 describe('who may know whom in Rust', () => {
   test('the code of the engine names neither Node nor its parts', () => {
     const foreign = /napi|nodejs|libuv|uv_|javascript|promise|isolate/i
-    const named = core.filter(({ text }) => foreign.test(text.replaceAll(/\/\/[^\n]*/g, '')))
+    // Its cases are what the engine must not say, and are compiled only to be refused.
+    const told = core.filter(({ path }) => !path.endsWith('/must_not_compile.rs'))
+    const named = told.filter(({ text }) => foreign.test(text.replaceAll(/\/\/[^\n]*/g, '')))
     expect(named.map(({ path }) => path)).toEqual([])
   })
 

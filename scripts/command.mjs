@@ -15,6 +15,7 @@ export const ROOT = fileURLToPath(new URL('../', import.meta.url))
  * @typedef {object} CommandOptions
  * @property {Record<string, string>} [env] Added to the caller's environment.
  * @property {boolean} [collect] Whether stdout is kept as well as shown.
+ * @property {string} [cwd] Default: the root of the checkout.
  * @property {number} [timeout] Milliseconds after which the command is ended; it has failed then.
  */
 
@@ -25,11 +26,11 @@ export const ROOT = fileURLToPath(new URL('../', import.meta.url))
  * @param {CommandOptions} [options]
  * @returns {Promise<Outcome>}
  */
-export function run(command, args, { env = {}, collect = false, timeout } = {}) {
+export function run(command, args, { env = {}, collect = false, timeout, cwd = ROOT } = {}) {
   return new Promise((resolve, reject) => {
     let output = ''
     const child = spawn(command, args, {
-      cwd: ROOT,
+      cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', collect ? 'pipe' : 'inherit', 'inherit'],
       ...(timeout === undefined ? {} : { timeout, killSignal: 'SIGKILL' }),

@@ -39,7 +39,8 @@ const named = new Map(values.node.map((entry) => /** @type {[string, string]} */
 const totals = new Totals()
 await totals.add('setup', async () => asCheck((await run(process.execPath, ['scripts/setup.mjs'])).code))
 if (totals.failed === 0) {
-  await totals.add('cargo test', cargoTest)
+  await totals.add('cargo test', () => cargoTest(['--workspace', '--no-fail-fast'], {}))
+  await totals.add('models of what crosses threads', models)
   await totals.add(`specs on Node ${process.versions.node}`, () => vitest(process.execPath, []))
   for (const [major, version] of Object.entries(NODES)) {
     const where = named.get(major) ?? version
@@ -51,9 +52,28 @@ if (totals.failed === 0) {
 }
 totals.finish(values.totals)
 
-/** The crates' own tests, on the development profile: it has the checks that the release leaves out. */
-async function cargoTest() {
-  const { code, output } = await run('cargo', ['test', '--workspace', '--locked', '--no-fail-fast'], { collect: true })
+/**
+ * Every interleaving of the threaded driver's parts, up to so many needless interruptions of a thread. In a
+ * target folder of its own, because its cfg would have everything built again.
+ */
+function models() {
+  return cargoTest(['--package', 'gneiss-core', '--lib', '--target-dir', 'target/loom', 'thread::model'], {
+    RUSTFLAGS: '--cfg gneiss_loom',
+    CARGO_PROFILE_TEST_OPT_LEVEL: '2',
+    LOOM_MAX_PREEMPTIONS: values.long ? '5' : '3',
+  })
+}
+
+/**
+ * The crates' own tests, on the development profile: it has the checks that the release leaves out.
+ * @param {readonly string[]} args
+ * @param {Record<string, string>} env
+ */
+async function cargoTest(args, env) {
+  const { code, output } = await run('cargo', ['test', '--locked', ...args], {
+    collect: true,
+    env: { ...env, ...(values.long ? { TEST_SCALE: 'full' } : {}) },
+  })
   const counts = { passed: 0, failed: 0 }
   for (const line of output.split('\n')) {
     const found = /^test result: \w+\. (\d+) passed; (\d+) failed;/.exec(line)

@@ -99,7 +99,8 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
 
 /** The environment of a test's process: nothing of the caller's configuration reaches it. */
 export function cleanEnv(added: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const kept = ['PATH', 'HOME', 'TMPDIR', 'LANG'].flatMap((name) => {
+  // The last two are those of a sanitizer, which has to be in every process of the run.
+  const kept = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'LD_PRELOAD', 'ASAN_OPTIONS'].flatMap((name) => {
     const value = process.env[name]
     return value === undefined ? [] : [[name, value] as const]
   })

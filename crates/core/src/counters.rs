@@ -1,6 +1,6 @@
 //! Live counts and totals of one server.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A number with one writer and any number of readers.
 ///

@@ -12,6 +12,7 @@
 //! - [`deadline`]: the timer wheel
 //! - [`table`]: connections by key: what every driver works with
 //! - [`thread`]: the driver with threads of its own
+//! - [`fail`]: faults on demand, in builds for tests
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
 //! - [`gate`]: which of several workers takes the next connection
 //! - [`trusted`]: the peers whose forwarding fields count
@@ -32,11 +33,14 @@ pub mod config;
 pub mod counters;
 pub mod deadline;
 pub mod exchange;
+pub mod fail;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod gate;
 pub mod http1;
 pub mod lane;
+#[cfg(gneiss_must_not_compile)]
+mod must_not_compile;
 pub mod shutdown;
 pub mod slot;
 mod sync;

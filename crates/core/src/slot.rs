@@ -1,6 +1,7 @@
 //! The record of every open exchange: which connection it belongs to, under which generation.
 
 use crate::exchange::Id;
+use crate::fail;
 
 /// Slots with generations, reused first in, first out.
 ///
@@ -40,6 +41,9 @@ impl Slots {
 
     /// Opens a slot for a connection; none when all 2^24 are taken.
     pub fn open(&mut self, connection: u32) -> Option<Id> {
+        if fail::strikes("slot") {
+            return None;
+        }
         let index = if self.free_head == NONE {
             let index = u32::try_from(self.entries.len())
                 .ok()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gneiss_core::{Delivery, Id, ServerKey};
+use gneiss_core::{Delivery, Id, ServerKey, fail};
 
 use crate::driver::Driver;
 use crate::env::EnvState;
@@ -77,6 +77,7 @@ fn deliver_calls<'s>(
     let mut requests: usize = 0;
     while let Some(call) = next() {
         let outcome = match call.function {
+            Some(_) if call.request.is_some() && fail::strikes("call") => Err(Thrown::Exception),
             Some(function) => scope.call(
                 function,
                 call.arguments.get(..call.count).unwrap_or_default(),

@@ -15,9 +15,13 @@ mod driver;
 mod env;
 mod error;
 mod listeners;
+#[cfg(gneiss_must_not_compile)]
+mod must_not_compile;
 mod options;
 mod peer;
 mod phases;
+#[cfg(gneiss_probe)]
+mod probe;
 mod ready;
 mod server;
 mod sys;

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use gneiss_core::{Counters, Gate, Listener, Seat, ServerKey};
+use gneiss_core::{Counters, Gate, Listener, Seat, ServerKey, fail};
 
 use crate::driver::{Driver, LISTENER};
 use crate::env::EnvState;
@@ -261,7 +261,12 @@ impl Driver {
                 return Accepted::NotOurTurn;
             }
         }
-        let (socket, address) = match place.listener.socket().accept() {
+        let accepted = if fail::strikes("accept") {
+            Err(ErrorKind::OutOfMemory.into())
+        } else {
+            place.listener.socket().accept()
+        };
+        let (socket, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 return match error.kind() {

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use gneiss_core::{Fate, Seat, Wish};
+use gneiss_core::{Fate, Seat, Wish, fail};
 use socket2::Socket;
 
 use crate::driver::Driver;
@@ -150,7 +150,12 @@ impl Driver {
             return;
         }
         loop {
-            match peer.socket.send_with_flags(output, libc::MSG_NOSIGNAL) {
+            let sent = if fail::strikes("send") {
+                Err(ErrorKind::OutOfMemory.into())
+            } else {
+                peer.socket.send_with_flags(output, libc::MSG_NOSIGNAL)
+            };
+            match sent {
                 Ok(count) => {
                     peer.is_blocked = count < output.len();
                     self.table.wrote(key, count);

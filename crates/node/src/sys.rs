@@ -9,11 +9,14 @@ mod bell;
 mod cells;
 mod hot;
 mod isolate;
+#[cfg(gneiss_probe)]
+pub(crate) mod probe;
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::null_mut;
 
+use gneiss_core::fail;
 use napi_sys as raw;
 
 use crate::env::EnvState;
@@ -69,6 +72,7 @@ impl<'s> Scope<'s> {
         body: impl FnOnce(&Scope<'_>) -> R,
     ) -> Option<R> {
         let scope = Scope::new(state);
+        (!fail::strikes("handles")).then_some(())?;
         let mut handles = null_mut();
         // SAFETY: the environment is alive and this is its thread, as `Scope::new` established.
         let status = unsafe { raw::napi_open_handle_scope(scope.env, &raw mut handles) };
@@ -87,6 +91,9 @@ impl<'s> Scope<'s> {
         let Some(resource) = self.deref(&context.resource) else {
             return false;
         };
+        if fail::strikes("callback") {
+            return false;
+        }
         let mut opened = null_mut();
         // SAFETY: `context` was made for this environment, `resource` is an object of this scope.
         let status = unsafe {
@@ -151,6 +158,7 @@ impl<'s> Scope<'s> {
 
     /// A fresh `Uint8Array` with a copy of `bytes`; `None` if the isolate cannot allocate it.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Option<Value<'s>> {
+        (!fail::strikes("array")).then_some(())?;
         let (memory, buffer) = if bytes.len() < UNZEROED {
             self.zeroed(bytes.len())?
         } else {
@@ -355,6 +363,7 @@ impl<'s> Scope<'s> {
 
     /// A persistent reference.
     pub(crate) fn reference(&self, value: Value<'s>) -> Option<Reference> {
+        (!fail::strikes("reference")).then_some(())?;
         let mut reference = null_mut();
         // SAFETY: `value` belongs to this scope.
         let status =

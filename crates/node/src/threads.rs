@@ -255,7 +255,7 @@ pub(crate) fn on_ring(state: &EnvState) {
         return;
     }
     let started = Instant::now();
-    Scope::with_handles(state, |scope| {
+    let is_done = Scope::with_handles(state, |scope| {
         dispatch::deliver_remote(scope, state, started);
         let later = state.with_threads(|threads| threads.end(state, started.elapsed()));
         if let Some(Some(later)) = later
@@ -265,6 +265,10 @@ pub(crate) fn on_ring(state: &EnvState) {
             let _ = scope.call(function, &[]);
         }
     });
+    // What was told waits, and nobody would ring for it again.
+    if is_done.is_none() {
+        state.with_threads(|threads| threads.remote.ring());
+    }
 }
 
 /// JavaScript gives the turn it was asked for.

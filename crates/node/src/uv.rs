@@ -11,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
+use gneiss_core::fail;
+
 use crate::driver;
 use crate::env::EnvState;
 
@@ -81,6 +83,9 @@ pub(crate) fn is_available() -> bool {
 impl Handle {
     /// Watches a socket. `key` comes back with every event.
     pub(crate) fn poll(state: &EnvState, descriptor: i32, key: u32) -> Option<Self> {
+        if fail::strikes("watch") {
+            return None;
+        }
         let uv = symbols()?;
         let handle = Self::allocate(uv, state, Kind::Poll, key)?;
         // SAFETY: fresh memory of the size libuv asked for, the isolate's own loop, an open descriptor.
@@ -90,6 +95,9 @@ impl Handle {
 
     /// A prepare, check, idle or timer handle, not started.
     pub(crate) fn new(state: &EnvState, kind: Kind) -> Option<Self> {
+        if fail::strikes("handle") {
+            return None;
+        }
         let uv = symbols()?;
         let init = match kind {
             Kind::Check => uv.check_init,

@@ -1,9 +1,9 @@
 //! How the I/O threads of one server share its connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::gate::{Gate, Seat};
+use crate::sync::{AtomicUsize, Ordering};
 
 /// Open connections by thread, and how many there may be of all together.
 ///

@@ -10,7 +10,11 @@ mod door;
 mod hearing;
 mod line;
 mod mailbox;
+#[cfg(all(test, gneiss_loom))]
+mod model;
 mod remote;
+#[cfg(all(test, not(gneiss_loom)))]
+mod schedules;
 mod seen;
 mod sending;
 mod start;

@@ -25,8 +25,8 @@ pub struct Remote {
     pub(super) lines: Vec<Option<Line>>,
     /// Threads of each server that have not ended.
     pub(super) threads: Vec<usize>,
-    words: Arc<Mailbox<WordBatch>>,
-    door: Arc<Door>,
+    pub(super) words: Arc<Mailbox<WordBatch>>,
+    pub(super) door: Arc<Door>,
     pub(super) batch: WordBatch,
     pub(super) next: usize,
     /// Exchanges of the batch that were aborted before their request was delivered, or will have been.
@@ -82,8 +82,15 @@ impl Remote {
             door: &self.door,
         };
         let lines = start(&plan, &owners)?;
-        if place.is_none() {
-            self.threads.push(0);
+        self.attach(server, owners, lines);
+        Ok(server)
+    }
+
+    /// Notes the threads of a server that have begun to work.
+    pub(super) fn attach(&mut self, server: ServerKey, owners: Vec<u8>, lines: Vec<Line>) {
+        let number = usize::from(server.0);
+        if number >= self.threads.len() {
+            self.threads.resize(number.saturating_add(1), 0);
         }
         if let Some(count) = self.threads.get_mut(number) {
             *count = lines.len();
@@ -97,7 +104,6 @@ impl Remote {
                 *slot = Some(line);
             }
         }
-        Ok(server)
     }
 
     /// Accepts no more for a server, drains it, cuts what is left after `timeout` milliseconds; a

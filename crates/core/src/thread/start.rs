@@ -17,6 +17,7 @@ use crate::address::Listener;
 use crate::config::ServerConfig;
 use crate::counters::Counters;
 use crate::exchange::ServerKey;
+use crate::fail;
 use crate::gate::Gate;
 
 /// What a server is to be.
@@ -81,6 +82,9 @@ pub(super) fn start(plan: &Plan<'_>, owners: &[u8]) -> io::Result<Vec<Line>> {
 
 fn start_one(setup: Setup) -> io::Result<()> {
     let (sender, receiver) = channel();
+    if fail::strikes("thread") {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
     Builder::new()
         .name(format!("gneiss-io-{}", setup.owner))
         .spawn(move || work(setup, &sender))?;
@@ -109,6 +113,11 @@ fn work(setup: Setup, ready: &Sender<io::Result<()>>) {
     let is_closed = runtime.block_on(run(setup, ready));
     // Sockets and tasks are dropped on the thread that made them.
     drop(runtime);
+    last_words(&counters, &inbox, post, is_closed);
+}
+
+/// The last act of a thread. Its numbers are final before `Closed` can be heard.
+pub(super) fn last_words(counters: &Counters, inbox: &Inbox, post: Post, is_closed: bool) {
     counters.threads.subtract(1);
     counters.doorbell_refs.subtract(1);
     inbox.set_flushed();
@@ -118,6 +127,9 @@ fn work(setup: Setup, ready: &Sender<io::Result<()>>) {
 }
 
 fn runtime() -> io::Result<LocalRuntime> {
+    if fail::strikes("runtime") {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -6,6 +6,8 @@
 
 mod commands;
 mod listen;
+#[cfg(all(test, gneiss_loom))]
+pub(super) mod model;
 mod peer;
 mod post;
 mod reading;
@@ -216,8 +218,9 @@ impl Worker {
                 break;
             }
         }
-        self.post.flush();
+        // Before they are told: who hears that an exchange is over may ask for the numbers at once.
         self.publish();
+        self.post.flush();
         if std::mem::take(&mut self.is_flushing) {
             self.inbox.set_flushed();
         }

@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
-use gneiss_core::Bell;
+use gneiss_core::{Bell, fail};
 use napi_sys as raw;
 
 use super::{Scope, state_of};
@@ -36,6 +36,9 @@ impl Bell for Ringer {
 impl Scope<'_> {
     /// Makes the isolate's bell; `None` if Node refuses one. It keeps the process alive until `set_ref` says otherwise.
     pub(crate) fn bell(&self) -> Option<(BellHandle, Box<dyn Bell>)> {
+        if fail::strikes("bell") {
+            return None;
+        }
         let name = self.latin1(b"GNEISS_BELL");
         let mut function = null_mut();
         // SAFETY: without a JavaScript function the callback does everything; it has no finalizer and no context.
@@ -100,6 +103,9 @@ impl ExitHook {
     /// Registers; `threads::on_exit` is called once.
     pub(crate) fn register(state: &EnvState) -> Option<Self> {
         state.check_thread();
+        if fail::strikes("hook") {
+            return None;
+        }
         let data: *const EnvState = state;
         // SAFETY: the state is instance data, which outlives every cleanup hook.
         let status = unsafe {

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
+use gneiss_core::fail;
 use napi_sys as raw;
 
 use crate::env::EnvState;
@@ -56,6 +57,9 @@ impl CleanupHook {
     /// Registers; `EnvState::on_teardown` is called when the environment begins to end.
     pub(crate) fn register(state: &EnvState) -> Option<Self> {
         state.check_thread();
+        if fail::strikes("hook") {
+            return None;
+        }
         let data: *const EnvState = state;
         let mut handle = null_mut();
         // SAFETY: the hook keeps the environment, and with it the state, alive until it is removed.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::Socket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::{AbortHandle, spawn_local, yield_now};
@@ -16,6 +17,7 @@ use super::peer::{Peer, watch};
 use super::reading::read_peer;
 use super::{Shared, Worker};
 use crate::address::Listener;
+use crate::fail;
 
 /// A listener of this thread, and the task that accepts from it.
 pub(super) struct Place {
@@ -123,11 +125,13 @@ impl Worker {
     }
 
     fn let_in(&mut self, listener: &Listener) -> Attempt {
-        let Some(shared) = self.me.upgrade() else {
-            return Attempt::Failed;
-        };
         let (socket, address) = loop {
-            match listener.socket().accept() {
+            let accepted = if fail::strikes("accept") {
+                Err(ErrorKind::OutOfMemory.into())
+            } else {
+                listener.socket().accept()
+            };
+            match accepted {
                 Ok(accepted) => break accepted,
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return Attempt::Nobody,
@@ -143,17 +147,27 @@ impl Worker {
         // Answers leave whole; waiting for more would only delay them. Unix sockets refuse this.
         let _ = socket.set_tcp_nodelay(true);
         let pseudo = listener.pseudo_head(&socket, &address);
+        let Some(shared) = self.me.upgrade() else {
+            return Attempt::Failed;
+        };
+        let Some(key) = self.admit(socket, pseudo) else {
+            return Attempt::Failed;
+        };
+        spawn_local(read_peer(shared, key, self.serial));
+        Attempt::Welcome
+    }
+
+    /// Takes a connection in. Its task is the caller's to start.
+    pub(in crate::thread) fn admit(&mut self, socket: Socket, pseudo: Box<[u8]>) -> Option<u32> {
         let opened = socket
             .set_nonblocking(true)
             .and_then(|()| watch(socket, Interest::READABLE | Interest::WRITABLE));
         let Ok(socket) = opened else {
             self.counters.accept_errors_total.add(1);
-            return Attempt::Failed;
+            return None;
         };
         let seat = self.crowd.seat();
-        let Some(key) = self.table.accept(self.server, pseudo) else {
-            return Attempt::Failed;
-        };
+        let key = self.table.accept(self.server, pseudo)?;
         self.serial = self.serial.wrapping_add(1);
         let index = key as usize;
         if index >= self.peers.len() {
@@ -162,8 +176,7 @@ impl Worker {
         if let Some(slot) = self.peers.get_mut(index) {
             *slot = Some(Peer::new(socket, self.serial, seat));
         }
-        spawn_local(read_peer(shared, key, self.serial));
-        Attempt::Welcome
+        Some(key)
     }
 }
 

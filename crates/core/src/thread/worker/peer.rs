@@ -10,6 +10,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::counters::Held;
 use crate::exchange::Id;
+use crate::fail;
 use crate::gate::Seat;
 
 /// Has the runtime watch a socket, which it owns from now on.
@@ -19,6 +20,9 @@ use crate::gate::Seat;
               that changes or is closed while it is watched, is ruled out here: the sockets own theirs"
 )]
 pub(super) fn watch<T: AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    if fail::strikes("watch") {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
     AsyncFd::with_interest(socket, interest)
 }
 

@@ -8,6 +8,7 @@ use super::super::batch::Word;
 use super::Worker;
 use crate::counters::Held;
 use crate::exchange::Id;
+use crate::fail;
 use crate::http1::{Fate, Wish};
 
 impl Worker {
@@ -83,11 +84,13 @@ impl Worker {
             return;
         }
         loop {
-            match peer
-                .socket
-                .get_ref()
-                .send_with_flags(output, libc::MSG_NOSIGNAL)
-            {
+            let sent = if fail::strikes("send") {
+                Err(ErrorKind::OutOfMemory.into())
+            } else {
+                let socket = peer.socket.get_ref();
+                socket.send_with_flags(output, libc::MSG_NOSIGNAL)
+            };
+            match sent {
                 Ok(count) => {
                     peer.is_blocked = count < output.len();
                     self.table.wrote(key, count);

@@ -1,0 +1,61 @@
+//! Faults on demand, for the tests of what happens when the system, the runtime or the isolate refuses.
+//!
+//! Only a build with `--cfg gneiss_probe` has them; in every other one `strikes` is a constant and leaves
+//! nothing behind. `GNEISS_FAIL=NAME:N` has the N-th pass of the point NAME fail, `GNEISS_FAIL=NAME:N+` that
+//! one and all that follow.
+
+/// Whether the point `name` is to fail this time.
+#[cfg(not(gneiss_probe))]
+#[must_use]
+pub const fn strikes(_name: &str) -> bool {
+    false
+}
+
+#[cfg(gneiss_probe)]
+pub use probe::{passes, strikes};
+
+#[cfg(gneiss_probe)]
+mod probe {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// What the environment has asked for.
+    struct Plan {
+        name: String,
+        number: u64,
+        goes_on: bool,
+    }
+
+    static PASSES: AtomicU64 = AtomicU64::new(0);
+
+    /// Whether the point `name` is to fail this time.
+    #[must_use]
+    pub fn strikes(name: &str) -> bool {
+        let Some(plan) = plan().filter(|plan| plan.name == name) else {
+            return false;
+        };
+        let pass = PASSES.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        pass == plan.number || (plan.goes_on && pass > plan.number)
+    }
+
+    /// How often the point of the plan was passed, failing or not.
+    #[must_use]
+    pub fn passes() -> u64 {
+        PASSES.load(Ordering::Relaxed)
+    }
+
+    fn plan() -> Option<&'static Plan> {
+        static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+        PLAN.get_or_init(|| {
+            let text = std::env::var("GNEISS_FAIL").ok()?;
+            let (name, number) = text.split_once(':')?;
+            let goes_on = number.ends_with('+');
+            Some(Plan {
+                name: name.to_owned(),
+                number: number.trim_end_matches('+').parse().ok()?,
+                goes_on,
+            })
+        })
+        .as_ref()
+    }
+}

@@ -1,0 +1,114 @@
+//! Random schedules of the whole bridge: the real engine, a real I/O thread's tasks on real sockets, the real
+//! isolate's side; only the application and the order of events are made up.
+//!
+//! Everything runs on one thread, so that a schedule that fails can be repeated: what crosses threads is
+//! checked by the models, what the two sides make of it by this.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod app;
+mod bench;
+mod client;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use self::app::Say;
+use self::bench::Bench;
+use self::client::{Leaving, Request};
+
+/// One step of a schedule. Numbers choose among what is there.
+#[derive(Clone, Debug)]
+enum Step {
+    Connect,
+    Send(usize, Request),
+    SendBody(usize, usize),
+    Read(usize, usize),
+    Leave(usize, Leaving),
+    /// The I/O thread runs for so many rounds.
+    Turn(usize),
+    /// The isolate answers its bell.
+    Pass,
+    Say(usize, Say),
+    /// The application says something to an exchange that it knows to be over.
+    SayLate(usize, Say),
+    Close,
+}
+
+fn say() -> impl Strategy<Value = Say> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(|wants_done| Say::Respond { wants_done }),
+        3 => Just(Say::Start),
+        4 => (1_usize..20_000, any::<bool>()).prop_map(|(len, is_last)| Say::Chunk { len, is_last }),
+        2 => any::<bool>().prop_map(|wants_done| Say::End { wants_done }),
+        1 => Just(Say::Reset),
+        1 => Just(Say::Fail),
+        3 => Just(Say::TakeBody),
+        1 => Just(Say::Extend),
+    ]
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        3 => Just(Request::Get),
+        2 => (0_usize..100_000).prop_map(|length| Request::Post { length }),
+        1 => Just(Request::Chunked),
+        1 => Just(Request::Partial),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let leaving = prop_oneof![
+        2 => Just(Leaving::Fin),
+        1 => Just(Leaving::Close),
+    ];
+    prop_oneof![
+        3 => Just(Step::Connect),
+        6 => (0_usize..8, request()).prop_map(|(client, request)| Step::Send(client, request)),
+        4 => (0_usize..8, 1_usize..40_000).prop_map(|(client, most)| Step::SendBody(client, most)),
+        4 => (0_usize..8, 1_usize..60_000).prop_map(|(client, most)| Step::Read(client, most)),
+        2 => (0_usize..8, leaving).prop_map(|(client, leaving)| Step::Leave(client, leaving)),
+        10 => (1_usize..6).prop_map(Step::Turn),
+        10 => Just(Step::Pass),
+        12 => (0_usize..8, say()).prop_map(|(exchange, say)| Step::Say(exchange, say)),
+        2 => (0_usize..8, say()).prop_map(|(exchange, say)| Step::SayLate(exchange, say)),
+        1 => prop_oneof![1 => Just(Step::Close), 5 => Just(Step::Pass)],
+    ]
+}
+
+/// The full measure is for the long run.
+fn cases() -> u32 {
+    let is_full = std::env::var("TEST_SCALE").is_ok_and(|scale| scale == "full");
+    if is_full { 100_000 } else { 400 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_every_exchange_ends_once_and_nothing_is_left(steps in vec(step(), 1..120)) {
+        let mut bench = Bench::new();
+        for step in steps {
+            match step {
+                Step::Connect => bench.connect(),
+                Step::Send(client, request) => bench.send(client, &request),
+                Step::SendBody(client, most) => bench.send_body(client, most),
+                Step::Read(client, most) => bench.read(client, most),
+                Step::Leave(client, leaving) => bench.leave(client, leaving),
+                Step::Turn(rounds) => bench.turn(rounds),
+                Step::Pass => bench.pass(),
+                Step::Say(exchange, say) => bench.say(exchange, &say),
+                Step::SayLate(exchange, say) => bench.say_late(exchange, &say),
+                Step::Close => bench.close(),
+            }
+        }
+        bench.settle();
+        bench.finish();
+    }
+}
