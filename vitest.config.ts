@@ -10,6 +10,8 @@ const MODELESS = [
   'config',
   'detect',
   'granian/list',
+  'instruments/must-not-compile',
+  'instruments/wrong-thread',
   'loader',
   'options',
   'package',

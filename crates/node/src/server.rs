@@ -101,10 +101,15 @@ pub fn listen(
     }
     let dispatch = scope.reference(scope.adopt(dispatch.raw()));
     let notify = scope.reference(scope.adopt(notify.raw()));
-    let (Some(dispatch), Some(notify)) = (dispatch, notify) else {
-        return Err(native_failure("the runtime refuses a reference"));
+    let functions = match (dispatch, notify) {
+        (Some(dispatch), Some(notify)) => ServerFunctions { dispatch, notify },
+        (dispatch, notify) => {
+            for reference in [dispatch, notify].into_iter().flatten() {
+                scope.release(reference);
+            }
+            return Err(native_failure("the runtime refuses a reference"));
+        }
     };
-    let functions = ServerFunctions { dispatch, notify };
     let sources = Sources { listeners, gate };
     if is_threaded {
         return start_threads(&scope, state, &config, sources, functions);
