@@ -46,10 +46,11 @@ export function summaryOf(result) {
   const head = ['server', ...result.scenarios.flatMap(({ title }) => [title.replace('Hello, ', ''), 'x node:http'])]
   const rows = Object.entries(result.servers).map(([server, { title }]) => [
     title,
-    ...result.scenarios.flatMap(({ samples }) => [
-      spread(summarize(samples[server]).cpu, 2),
-      server === 'node-http' ? '1' : spread(ratioOf(samples[server], samples['node-http'], 'cpu'), 2),
-    ]),
+    ...result.scenarios.flatMap(({ samples }) => {
+      if (samples[server] === undefined) return ['', '']
+      const ratio = server === 'node-http' ? '1' : spread(ratioOf(samples[server], samples['node-http'], 'cpu'), 2)
+      return [spread(summarize(samples[server]).cpu, 2), ratio]
+    }),
   ])
   return `CPU µs per request, hello world over 64 kept connections; less is better.\n\n${tableOf([head, ...rows])}\n\n${methodOf(result)}\n`
 }

@@ -36,7 +36,9 @@ export async function killServers() {
 export class ServerProcess {
   #child
   #errors = ''
+  #isOurs
   #name
+  #output = ''
 
   /** Starts `server` (an entry of `SERVERS`) with one application on a free port; settles when it accepts. */
   static async start(server, app, flags = {}) {
@@ -54,15 +56,19 @@ export class ServerProcess {
   constructor(server, app, port, { node = [], gneiss = [] }) {
     this.port = port
     this.#name = `${server.name} (${app})`
+    this.#isOurs = server.isOurs === true
     this.startedAt = performance.now()
     this.#child = spawn(process.execPath, [...node, ...server.command(app, port), ...(server.isOurs ? gneiss : [])], {
       cwd: ROOT,
       env: { ...process.env, NODE_ENV: 'production' },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.pid = this.#child.pid
     running.add(this.#child)
     this.#child.once('exit', () => running.delete(this.#child))
+    this.#child.stdout.setEncoding('utf8').on('data', (text) => {
+      this.#output = (this.#output + text).slice(-4000)
+    })
     this.#child.stderr.setEncoding('utf8').on('data', (text) => {
       this.#errors = (this.#errors + text).slice(-4000)
     })
@@ -79,15 +85,29 @@ export class ServerProcess {
     return new Error(`${this.#name}: ${what}${this.#errors === '' ? '' : `\n${this.#errors.trimEnd()}`}`)
   }
 
-  /** Asks it to end and waits; a server that does not end, or had ended by itself, is an error. */
+  /**
+   * Asks it to end and waits; a server that does not end, or had ended by itself, is an error. So is one of ours that
+   * says in its last line that it has left anything behind.
+   */
   async stop() {
     if (this.#hasEnded) throw this.failure(`ended by itself (${this.#child.exitCode ?? this.#child.signalCode})`)
-    const ended = once(this.#child, 'exit')
+    const ended = once(this.#child, 'close')
     this.#child.kill('SIGTERM')
     const late = await Promise.race([ended.then(() => false), delay(STOP_LIMIT, true, { ref: false })])
-    if (!late) return
+    if (!late) {
+      if (this.#isOurs) this.#checkGauges()
+      return
+    }
     this.#child.kill('SIGKILL')
     throw this.failure(`was still there ${STOP_LIMIT / 1000} s after SIGTERM`)
+  }
+
+  #checkGauges() {
+    const line = this.#output.split('\n').find((text) => text.startsWith('{"event":"stopped"'))
+    if (line === undefined) throw this.failure('did not say that it has stopped')
+    const numbers = Object.entries(JSON.parse(line)).filter(([, value]) => typeof value === 'number' && value !== 0)
+    const left = numbers.filter(([name]) => name === 'panicsTotal' || !name.endsWith('Total'))
+    if (left.length > 0) throw this.failure(`has left behind: ${JSON.stringify(Object.fromEntries(left))}`)
   }
 
   get #hasEnded() {
