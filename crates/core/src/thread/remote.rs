@@ -23,6 +23,8 @@ use crate::gate::Gate;
 #[derive(Debug)]
 pub struct Remote {
     pub(super) lines: Vec<Option<Line>>,
+    /// Owners of threads whose server could not be started: never given again.
+    retired: Vec<u8>,
     /// Threads of each server that have not ended.
     pub(super) threads: Vec<usize>,
     pub(super) words: Arc<Mailbox<WordBatch>>,
@@ -43,6 +45,7 @@ impl Remote {
     pub fn new(door: Arc<Door>) -> Self {
         Self {
             lines: Vec::new(),
+            retired: Vec::new(),
             threads: Vec::new(),
             words: Arc::new(Mailbox::new(WordBatch::default())),
             door,
@@ -81,9 +84,17 @@ impl Remote {
             words: &self.words,
             door: &self.door,
         };
-        let lines = start(&plan, &owners)?;
-        self.attach(server, owners, lines);
-        Ok(server)
+        match start(&plan, &owners) {
+            Ok(lines) => {
+                self.attach(server, owners, lines);
+                Ok(server)
+            }
+            Err(error) => {
+                // Some may have begun, and what they still tell must not be taken for somebody else's.
+                self.retired.extend(owners);
+                Err(error)
+            }
+        }
     }
 
     /// Notes the threads of a server that have begun to work.
@@ -286,9 +297,8 @@ impl Remote {
 
     fn free_owners(&self, count: usize) -> Vec<u8> {
         let is_free = |owner: &u8| {
-            self.lines
-                .get(usize::from(*owner))
-                .is_none_or(Option::is_none)
+            let line = self.lines.get(usize::from(*owner));
+            line.is_none_or(Option::is_none) && !self.retired.contains(owner)
         };
         (1..=Id::OWNERS).filter(is_free).take(count).collect()
     }
