@@ -53,6 +53,12 @@ export declare function joinCell(gate: NativeGate): void
  */
 export declare function listen(config: NativeConfig, dispatch: Dispatch, notify: Notify, later: Later): number
 
+/**
+ * Writes the number of this process into a file and locks that for as long as the process lives. False
+ * when another process has it locked; a file that a dead one has left is taken over. Throws `ERR_NATIVE`.
+ */
+export declare function lockPidfile(path: string): boolean
+
 /** Where a server listens. */
 export interface NativeAddress {
   /** Literal IP address, or the path of a Unix socket. */
@@ -171,11 +177,23 @@ export interface NativeListener {
   address: NativeAddress
 }
 
+/**
+ * Sends a datagram to the service manager: `path` is a socket file, or an abstract name behind an `@`.
+ * False when nobody took it.
+ */
+export declare function notifyService(path: string, text: string): boolean
+
 /** Begins to accept, for a server with a gate: its listeners wait until its application has started. */
 export declare function openServer(server: number): void
 
 /** What a worker lets others know; `undefined` when there is no such cell. */
 export declare function readCell(fd: number, index: number): NativeCell | null
+
+/**
+ * Takes note of children that have ended and are not among `known`: those that a process with number 1
+ * inherits. Returns how many it was. It stops at the first known one, whose owner will reap it.
+ */
+export declare function reapOrphans(known: Array<number>): number
 
 /** Keeps the process alive for the server's listeners. */
 export declare function refServer(server: number): void
@@ -183,8 +201,17 @@ export declare function refServer(server: number): void
 /** Gives the memory up and closes its descriptor. False for what `create_cells` did not make. */
 export declare function releaseCells(fd: number): boolean
 
-/** Closes this process's copy of a listener; a socket file is removed. False for an unknown one. */
+/**
+ * Closes this process's copy of a listener; the file of a Unix socket stays until
+ * `remove_socket_files`, because workers still answer there. False for an unknown one.
+ */
 export declare function releaseListener(fd: number): boolean
+
+/** Removes a pid file of this process and gives its lock up. False for an unknown one. */
+export declare function releasePidfile(path: string): boolean
+
+/** Removes the files of the Unix sockets that were released. */
+export declare function removeSocketFiles(): void
 
 /** Gauges and totals of a server; `undefined` when there is no such server. */
 export declare function stats(server: number): Stats | null
@@ -245,3 +272,10 @@ export interface Stats {
 
 /** Lets the process end although the server listens. */
 export declare function unrefServer(server: number): void
+
+/**
+ * Watches the end of a pipe whose other end only the master has. When the master is gone, whatever the
+ * event loop does: this process accepts nothing more, and ends with 6 after `grace` milliseconds at the
+ * latest. Throws `ERR_NATIVE`.
+ */
+export declare function watchLifeline(fd: number, grace: number): void

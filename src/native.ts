@@ -231,8 +231,10 @@ export interface Native {
 
   /** Binds and listens without accepting, for workers. Throws `ERR_BIND` or `ERR_OPTION`. */
   bindListener(bind: NativeBind, backlog: number): { fd: number; address: NativeAddress }
-  /** Closes this process's copy of a listener and removes its socket file; false for an unknown one. */
+  /** Closes this process's copy of a listener; a socket file stays until `removeSocketFiles`. False for an unknown one. */
   releaseListener(fd: number): boolean
+  /** Removes the socket files of listeners that were released. */
+  removeSocketFiles(): void
   /** Makes shared memory with a cell for each of `count` workers; returns the descriptor to hand down. Throws `ERR_NATIVE`. */
   createCells(count: number): number
   /** Gives that memory up and closes its descriptor; false for an unknown one. */
@@ -243,6 +245,19 @@ export interface Native {
   clearCell(fd: number, index: number, generation: number): boolean
   /** Moves this process into a cell of its master, for good; `listen` does it too. Throws `ERR_NATIVE`. */
   joinCell(gate: NativeGate): void
+  /**
+   * Watches a pipe of which only the master holds the other end, on a thread of its own. When it ends, this process
+   * accepts nothing more, and ends with 6 after `grace` milliseconds at the latest. Throws `ERR_NATIVE`.
+   */
+  watchLifeline(fd: number, grace: number): void
+  /** Writes the process number into a file and locks it; false when another process has it. Throws `ERR_NATIVE`. */
+  lockPidfile(path: string): boolean
+  /** Removes a pid file of this process; false for an unknown one. */
+  releasePidfile(path: string): boolean
+  /** Sends a datagram to the service manager at a socket file, or at an abstract name behind `@`; false when nobody took it. */
+  notifyService(path: string, text: string): boolean
+  /** Reaps ended children that are not among `known`; returns how many. For a process with number 1. */
+  reapOrphans(known: number[]): number
 
   /** The engine's own defaults, without addresses and backlog; a spec compares the schema's with them. */
   defaults(): NativeConfig

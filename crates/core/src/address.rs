@@ -31,8 +31,7 @@ impl std::fmt::Display for Bind {
 pub struct Listener {
     socket: Socket,
     address: Endpoint,
-    /// Held for its drop only, which removes the file.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 /// One end of a connection.
@@ -45,8 +44,9 @@ pub enum Endpoint {
 }
 
 /// The file of a Unix socket, known by device and inode so that nobody else's is removed.
+/// Dropping it removes the file.
 #[derive(Debug)]
-struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -92,7 +92,7 @@ impl Listener {
         Ok(Self {
             socket,
             address,
-            _file: None,
+            file: None,
         })
     }
 
@@ -100,6 +100,13 @@ impl Listener {
     #[must_use]
     pub fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// Closes it. The file of a Unix socket stays until what is returned is dropped: clients find it
+    /// while another process that has the socket still answers.
+    #[must_use]
+    pub fn close(self) -> Option<SocketFile> {
+        self.file
     }
 
     /// Where it listens.
@@ -154,7 +161,7 @@ impl Listener {
         Ok(Self {
             socket,
             address,
-            _file: None,
+            file: None,
         })
     }
 
@@ -185,7 +192,7 @@ impl Listener {
         Ok(Self {
             socket,
             address: Endpoint::Unix(path.to_path_buf()),
-            _file: Some(file),
+            file: Some(file),
         })
     }
 }

@@ -134,6 +134,11 @@ impl Cell {
         self.generation.store(generation, Ordering::Relaxed);
     }
 
+    /// The worker accepts nothing more, whatever its loop does.
+    pub fn leave(&self) {
+        self.set_state(WorkerState::Draining);
+    }
+
     /// The process runs.
     pub fn tick(&self, now: u64) {
         self.native_tick.store(now, Ordering::Relaxed);
@@ -248,7 +253,7 @@ impl<M: AsRef<[Cell]>> CellGate<M> {
 impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
     fn admits(&self) -> bool {
         let Some(own) = self.own() else { return true };
-        if own.state() == WorkerState::Booting {
+        if matches!(own.state(), WorkerState::Booting | WorkerState::Draining) {
             return false;
         }
         let now = (self.host.now)();

@@ -48,7 +48,7 @@ pub mod table;
 pub mod thread;
 pub mod trusted;
 
-pub use address::{Bind, Endpoint, Listener};
+pub use address::{Bind, Endpoint, Listener, SocketFile};
 pub use answers::Answers;
 pub use clock::Clock;
 pub use config::{FORWARDED_ALLOW_IPS, ServerConfig};

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `server` (the cold functions), `calls` (the hot ones), `env` (what an isolate
 //! owns), `driver`, `phases`, `listeners`, `peer`, `ready` and `dispatch` (the loop driver), `threads` (the threaded one),
-//! `workers` (what a master shares with its workers), and the only places of `unsafe`: `sys` (Node-API) and `uv` (libuv).
+//! `workers` (what a master shares with its workers), `process` (what both are to the machine), and the only places of `unsafe`: `sys` (Node-API) and `uv` (libuv).
 
 #![cfg_attr(
     test,
@@ -22,6 +22,7 @@ mod peer;
 mod phases;
 #[cfg(gneiss_probe)]
 mod probe;
+mod process;
 mod ready;
 mod server;
 mod sys;

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use gneiss_core::{Cell, CellGate, Gate, Host, Listener, WorkerState};
+use gneiss_core::{Cell, CellGate, Gate, Host, Listener, SocketFile, WorkerState};
 use napi_derive::napi;
 
 use crate::error::Code;
@@ -62,6 +62,8 @@ pub struct NativeCell {
 
 /// Listeners that this process keeps for its workers.
 static LISTENERS: Mutex<Vec<Listener>> = Mutex::new(Vec::new());
+/// Files of Unix sockets that this process has closed, while workers still answer there.
+static FILES: Mutex<Vec<SocketFile>> = Mutex::new(Vec::new());
 /// Cells that this process has made for its workers.
 static MADE: Mutex<Vec<Arc<CellMemory>>> = Mutex::new(Vec::new());
 /// Cells that this process lives in: its thread ticks in them until the process ends.
@@ -98,13 +100,24 @@ pub fn bind_listener(bind: NativeBind, backlog: i32) -> Result<NativeListener, F
     Ok(NativeListener { fd, address })
 }
 
-/// Closes this process's copy of a listener; a socket file is removed. False for an unknown one.
+/// Closes this process's copy of a listener; the file of a Unix socket stays until
+/// `remove_socket_files`, because workers still answer there. False for an unknown one.
 #[napi]
 pub fn release_listener(fd: i32) -> bool {
     let mut listeners = lock(&LISTENERS);
-    let before = listeners.len();
-    listeners.retain(|listener| listener.socket().as_raw_fd() != fd);
-    listeners.len() < before
+    let known = listeners
+        .iter()
+        .position(|listener| listener.socket().as_raw_fd() == fd);
+    let Some(place) = known else { return false };
+    let file = listeners.swap_remove(place).close();
+    lock(&FILES).extend(file);
+    true
+}
+
+/// Removes the files of the Unix sockets that were released.
+#[napi]
+pub fn remove_socket_files() {
+    lock(&FILES).clear();
 }
 
 /// Makes shared memory for so many workers. Returns the descriptor to hand down. Throws `ERR_NATIVE`.
@@ -200,6 +213,15 @@ fn tick(memory: &Shared, index: usize) {
     while let Some(cell) = memory.as_ref().get(index) {
         cell.tick(sys::monotonic());
         thread::sleep(TICK);
+    }
+}
+
+/// What the end of the master means for the cells of this process: nobody counts on it any more.
+pub(crate) fn leave_cells() {
+    for known in lock(&JOINED).iter() {
+        if let Some(cell) = known.memory.as_ref().get(known.index as usize) {
+            cell.leave();
+        }
     }
 }
 
