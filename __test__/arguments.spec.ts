@@ -106,7 +106,7 @@ describe('options of Gunicorn and Granian', () => {
     expect(message).toContain(advice)
   })
 
-  test.each(['accesslog', 'worker_class', 'post_fork', 'raw_paste_global_conf'])(
+  test.each(['accesslog', 'worker_class', 'worker_abort', 'raw_paste_global_conf'])(
     '%s in a file is refused by name',
     (key) => {
       expect(refusal(() => layerOfObject({ [key]: 'x' }, FILE))).toMatch(
@@ -167,8 +167,8 @@ describe('the environment', () => {
       'GNEISS_BACKLOG is "x"; it must be an integer',
     )
     expect(refusal(() => fromEnvironment({ PORT: 'http' }))).toContain('PORT is "0.0.0.0:http"; it is no address')
-    expect(refusal(() => fromEnvironment({ WEB_CONCURRENCY: '3' }))).toContain(
-      'WEB_CONCURRENCY is "3"; it cannot be used',
+    expect(refusal(() => fromEnvironment({ WEB_CONCURRENCY: 'many' }))).toContain(
+      'WEB_CONCURRENCY is "many"; it must be an integer',
     )
   })
 
@@ -224,5 +224,24 @@ describe('an object', () => {
     const { warnings } = resolveServeOptions(every)
     const program = OPTION_KEYS.filter((key) => entryOf(key).isForProgram === true)
     expect(warnings.map((warning) => warning.split(' ')[1])).toEqual(program)
+  })
+})
+
+describe('sockets of the service manager', () => {
+  test('are bound when they are meant for this process, before PORT', () => {
+    const { settings } = layerOfPlatform({ LISTEN_PID: '7', LISTEN_FDS: '2', PORT: '1' }, 7)
+    expect(settings.get('bind')).toEqual({
+      value: ['fd://3', 'fd://4'],
+      origin: { kind: 'environment', name: 'LISTEN_FDS' },
+    })
+  })
+
+  test.each([
+    { LISTEN_PID: '8', LISTEN_FDS: '2' },
+    { LISTEN_FDS: '2' },
+    { LISTEN_PID: '7', LISTEN_FDS: 'x' },
+    { LISTEN_PID: '7', LISTEN_FDS: '0' },
+  ])('are left alone with %o', (environment) => {
+    expect(layerOfPlatform(environment, 7).settings.size).toBe(0)
   })
 })

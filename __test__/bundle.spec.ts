@@ -19,19 +19,23 @@ const shipped = new Map(
 )
 
 describe('the JavaScript that ships', () => {
-  test('a start loads these files and no others', () => {
-    // What the program imports while it starts, one after the other: itself, the globals, the server.
-    const loaded = new Set(['cli.js', 'fetch/globals.js', 'server.js'])
+  test.each([
+    [
+      'without workers',
+      // What the program imports while it starts, one after the other: itself, the globals, the server.
+      ['cli.js', 'fetch/globals.js', 'server.js'],
+      ['chunks/serve.js', 'chunks/start.js', 'cli.js', 'cli/failure.js', 'fetch/globals.js', 'native.js', 'server.js'],
+    ],
+    [
+      'of a master',
+      ['cli.js', 'workers/master.js'],
+      ['chunks/master.js', 'chunks/start.js', 'cli.js', 'cli/failure.js', 'native.js', 'workers/master.js'],
+    ],
+    ['of a worker', ['worker.js'], ['chunks/serve.js', 'chunks/start.js', 'cli/failure.js', 'native.js', 'worker.js']],
+  ])('a start %s loads these files and no others', (_what, first, files) => {
+    const loaded = new Set(first)
     for (const file of loaded) for (const imported of importsOf(file)) loaded.add(imported)
-    expect([...loaded].toSorted()).toEqual([
-      'chunks/serve.js',
-      'chunks/start.js',
-      'cli.js',
-      'cli/failure.js',
-      'fetch/globals.js',
-      'native.js',
-      'server.js',
-    ])
+    expect([...loaded].toSorted()).toEqual(files)
   })
 
   test.each([
@@ -72,7 +76,7 @@ describe('the JavaScript that ships', () => {
   })
 
   test('nothing is left of a module that is gone', () => {
-    const known = new Set(['binding.cjs', 'chunks/serve.js', 'chunks/start.js'])
+    const known = new Set(['binding.cjs', ...['master', 'serve', 'start'].map((name) => `chunks/${name}.js`)])
     for (const module of modules) known.add(`${module}.js`).add(`${module}.d.ts`)
     expect([...shipped.keys()].filter((path) => !known.has(path))).toEqual([])
   })

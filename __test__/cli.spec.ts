@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { formatBanner } from '../dist/banner.js'
-import { ROOT, runCli, startCli } from './harness/cli.ts'
+import { ROOT, childrenOf, runCli, startCli } from './harness/cli.ts'
 import { request } from './harness/client.ts'
 import { MODE } from './harness/mode.ts'
 import { folderWith } from './harness/folder.ts'
@@ -77,7 +77,7 @@ describe('a start that fails', () => {
     ['without an application', [], 'no application was named; write gneiss app.js'],
     ['with an unknown flag', ['--wrokers', '2', PROGRAM], 'unknown option --wrokers; did you mean --workers?'],
     ['with a bad value', ['--backlog', 'x', PROGRAM], '--backlog is "x"; it must be an integer, 1 to 65535'],
-    ['with two workers', ['-w', '2', PROGRAM], 'more than one worker is not available in this version'],
+    ['with too many workers', ['-w', '1025', PROGRAM], '-w is "1025"; it must be 0 to 1024, or auto'],
     [
       'with a driver that is none',
       ['--runtime-mode=fast', PROGRAM],
@@ -203,28 +203,42 @@ describe('a start that fails', () => {
 })
 
 describe('a server', () => {
-  test('says that it is ready in one line of JSON, and that it has stopped in another', async () => {
-    const cli = await startCli([PROGRAM, ...LOCAL])
-    expect(Object.keys(cli.ready)).toEqual(['event', 'url', 'addresses', 'interface', 'why', 'mode', 'pid', 'readyMs'])
-    expect(cli.ready).toMatchObject({
-      addresses: [{ host: '127.0.0.1', port: Number(new URL(cli.url).port), family: 'IPv4' }],
-      interface: 'rsgi',
-      why: 'because the export has an __rsgi__ function',
-      mode: MODE,
-      pid: cli.child.pid,
-    })
-    expect(Number.isInteger(cli.ready['readyMs'])).toBe(true)
-    expect((await request(cli)).text).toBe('hello')
-    const { code, stdout, stderr } = await cli.stop()
-    const [, stopped, end, ...more] = stdout.split('\n')
-    expect({ code, end, more, stderr }).toEqual({ code: 0, end: '', more: [], stderr: '' })
-    expect(JSON.parse(stopped ?? '')).toMatchObject({
-      event: 'stopped',
-      mode: MODE,
-      connections: 0,
-      requestsTotal: 1,
-    })
-  })
+  test.each([0, 1, 2])(
+    'with %i workers says that it is ready in one line of JSON, and that it has stopped in another',
+    async (workers) => {
+      const cli = await startCli([PROGRAM, ...LOCAL, '--workers', String(workers)])
+      expect(Object.keys(cli.ready)).toEqual([
+        'event',
+        'url',
+        'addresses',
+        'interface',
+        'why',
+        'mode',
+        'pid',
+        'readyMs',
+        ...(workers === 0 ? [] : ['workers']),
+      ])
+      expect(cli.ready).toMatchObject({
+        ...(workers === 0 ? {} : { workers }),
+        addresses: [{ host: '127.0.0.1', port: Number(new URL(cli.url).port), family: 'IPv4' }],
+        interface: 'rsgi',
+        why: 'because the export has an __rsgi__ function',
+        mode: MODE,
+        pid: cli.child.pid,
+      })
+      expect(Number.isInteger(cli.ready['readyMs'])).toBe(true)
+      expect((await request(cli)).text).toBe('hello')
+      const { code, stdout, stderr } = await cli.stop()
+      const [, stopped, end, ...more] = stdout.split('\n')
+      expect({ code, end, more, stderr }).toEqual({ code: 0, end: '', more: [], stderr: '' })
+      expect(JSON.parse(stopped ?? '')).toMatchObject({
+        event: 'stopped',
+        mode: MODE,
+        connections: 0,
+        requestsTotal: 1,
+      })
+    },
+  )
 
   test('listens on every address', async () => {
     const socket = join(folderWith({}), 'app.sock')
@@ -232,11 +246,6 @@ describe('a server', () => {
     expect(cli.url).toBe(`unix:${socket}`)
     const [, tcp] = cli.ready['addresses'] as { host: string; port: number }[]
     for (const target of [cli.url, `http://127.0.0.1:${tcp?.port}`]) expect((await request(target)).status).toBe(200)
-  })
-
-  test.each(['0', '1'])('takes %s for the number of workers', async (workers) => {
-    const cli = await startCli([PROGRAM, ...LOCAL, '-w', workers])
-    expect((await request(cli)).status).toBe(200)
   })
 
   test('serves a factory with the environment and directory it was given', async () => {
@@ -289,8 +298,11 @@ describe('a server', () => {
   test.runIf(process.platform === 'linux')('has a title that says its name', async () => {
     const titleOf = (pid: number | undefined): string =>
       readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', '').trim()
-    expect(titleOf((await startCli([PROGRAM, ...LOCAL])).child.pid)).toBe('gneiss: [gneiss]')
-    expect(titleOf((await startCli([PROGRAM, ...LOCAL, '-n', 'shop'])).child.pid)).toBe('gneiss: [shop]')
+    expect(titleOf((await startCli([PROGRAM, ...LOCAL, '-w', '0'])).child.pid)).toBe('gneiss: [gneiss]')
+    const { child } = await startCli([PROGRAM, ...LOCAL, '-n', 'shop'])
+    expect(titleOf(child.pid)).toBe('gneiss: master [shop]')
+    const [worker] = childrenOf(child.pid)
+    expect(titleOf(worker)).toBe('gneiss: worker [shop]')
   })
 
   test('warns of unknown variables and serves', async () => {
@@ -337,18 +349,18 @@ describe('a terminal', () => {
     expect(stdout).not.toContain('{')
     const plain = stdout.replaceAll(/\u001b\[\d+m/g, '')
     expect(plain).toMatch(
-      /^gneiss serves http:\/\/127\.0\.0\.1:\d+\n  fetch, because the export is a function with no arguments\n  \w+ mode, pid \d+, ready in \d+ ms\n$/,
+      /^gneiss serves http:\/\/127\.0\.0\.1:\d+\n  fetch, because the export is a function with no arguments\n  1 ready worker, \w+ mode, pid \d+, ready in \d+ ms\n$/,
     )
-    expect(plain).toContain(`\n  ${MODE} mode, `)
+    expect(plain).toContain(`, ${MODE} mode, `)
   })
 
   test('sees every address', () => {
     const address = { host: '127.0.0.1', port: 1, family: 'IPv4' }
     const addresses = [address, { host: '::1', port: 2, family: 'IPv6' }, { host: '/a', port: 0, family: 'unix' }]
-    const server = { url: 'http://127.0.0.1:1', addresses, stats: () => ({ mode: 'loop' }) }
-    const loaded = { interface: 'asgi', why: 'because it is' }
-    expect(formatBanner({ server, loaded, readyMs: 1 } as never, false)).toContain(
-      'gneiss serves http://127.0.0.1:1, [::1]:2, unix:/a\n',
+    const how = { interface: 'asgi', why: 'because it is', mode: 'loop', readyMs: 1 } as const
+    const workers = { ready: 3, wanted: 4 }
+    expect(formatBanner({ url: 'http://127.0.0.1:1', addresses, ...how, workers }, false)).toMatch(
+      /^gneiss serves http:\/\/127\.0\.0\.1:1, \[::1\]:2, unix:\/a\n.*\n  3 of 4 ready workers, loop mode/,
     )
   })
 })

@@ -1,10 +1,9 @@
 /** How the program's configuration comes together: file, environment, preloads, directory. */
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
-import { runCli } from './harness/cli.ts'
+import { runCli, startCli } from './harness/cli.ts'
 import { folderWith } from './harness/folder.ts'
 
 import type { CliOptions, Exit } from './harness/cli.ts'
@@ -108,10 +107,7 @@ describe('the configuration file', () => {
   test.each([
     ['{ "keepAlives": 1 }', 'unknown option keepAlives in gneiss.config.json; did you mean keepAlive?'],
     ['{ "keepAlive": "soon" }', 'keepAlive in gneiss.config.json is "soon"; it must be seconds'],
-    [
-      '{ "workers": 4 }',
-      'workers in gneiss.config.json is 4; it cannot be used: more than one worker is not available in this version',
-    ],
+    ['{ "workers": 1025 }', 'workers in gneiss.config.json is 1025; it must be 0 to 1024, or auto'],
   ])('%s ends the start with 2', async (text, message) => {
     const { code, stderr } = await refused({ 'gneiss.config.json': text })
     expect({ code, stderr: stderr.trimEnd() }).toEqual({ code: 2, stderr: expect.stringContaining(message) as string })
@@ -132,15 +128,6 @@ describe('precedence', () => {
     ['the command line over everything', file, { ...platform, ...own }, ['-b', ':5'], ['0.0.0.0:5', 'command line']],
   ])('%s', async (_what, files, env, args, [value, origin]) => {
     expect((await printed(files, args, { env })).bind).toEqual({ value: [value], origin })
-  })
-
-  test('one worker for each cpu is more than this version has, whoever asks for it', async () => {
-    if (availableParallelism() === 1) return
-    for (const env of [{ WEB_CONCURRENCY: '2' }, { GNEISS_WORKERS: 'auto' }]) {
-      const { code, stderr } = await refused({}, [], { env })
-      expect(code).toBe(2)
-      expect(stderr).toContain(`${Object.keys(env)[0]} is "${Object.values(env)[0]}"; it cannot be used`)
-    }
   })
 })
 
@@ -241,5 +228,18 @@ describe('the directory', () => {
     expect(stderr).toMatch(
       /^gneiss: the directory none of --chdir cannot be entered: Error: ENOENT.* \[ERR_OPTION\]\n$/,
     )
+  })
+})
+
+describe('hooks in the configuration file', () => {
+  test('are named exports or keys, in both spellings, and no options', async () => {
+    const file = `export const on_starting = () => process.stderr.write('on starting\\n')
+      export default { keepAlive: 5, onExit: () => process.stderr.write('on exit\\n') }`
+    const app = 'export default () => new Response()'
+    const cli = await startCli(['app.mjs', '--bind', '127.0.0.1:0'], {
+      cwd: folderWith({ 'gneiss.config.mjs': file, 'app.mjs': app }),
+      expectLog: ['on starting', 'on exit'],
+    })
+    await cli.stop()
   })
 })

@@ -194,14 +194,30 @@ describe('values', () => {
     expect(resolveServeOptions({ timeout: undefined, keepAlive: undefined }).config.keepAlive).toBe(75)
   })
 
-  test('more than one worker says that it is not there yet', () => {
-    expect(refusal(() => fromFlags('-w', '2'))).toBe(
-      '-w is "2"; it cannot be used: more than one worker is not available in this version',
-    )
-    expect(fromFlags('-w', '1').workers).toBe(1)
-    if (availableParallelism() > 1)
-      expect(refusal(() => fromFlags('-w', 'auto'))).toContain('more than one worker is not available')
-    else expect(fromFlags('-w', 'auto').workers).toBe(1)
+  test('workers are a number, or one for each cpu that the process may use', () => {
+    expect(fromFlags('-w', '0').workers).toBe(0)
+    expect(fromFlags('-w', '8').workers).toBe(8)
+    const { workers } = fromFlags('-w', 'auto')
+    expect(workers).toBeGreaterThanOrEqual(1)
+    expect(workers).toBeLessThanOrEqual(availableParallelism())
+    expect(refusal(() => fromFlags('-w', '1025'))).toBe('-w is "1025"; it must be 0 to 1024, or auto')
+  })
+
+  test.each([
+    ['022', '022'],
+    ['0o27', '027'],
+    ['7', '007'],
+  ])('a mask of %s is read as octal', (text, mask) => {
+    expect(fromFlags('-m', text).umask).toBe(mask)
+  })
+
+  test('a mask that is no octal number is refused', () => {
+    expect(refusal(() => fromFlags('--umask', '089'))).toBe('--umask is "089"; it must be an octal number, 0 to 777')
+  })
+
+  test('timeout of Gunicorn sets both timeouts it stood for', () => {
+    expect(fromFlags('-t', '7')).toMatchObject({ requestTimeout: 7, loopTimeout: 7 })
+    expect(fromFlags('-t', '7', '--loop-timeout', '3')).toMatchObject({ requestTimeout: 7, loopTimeout: 3 })
   })
 })
 

@@ -12,6 +12,9 @@ import type { Cli } from './harness/cli.ts'
 const PROGRAM = '__test__/fixtures/program.js'
 const LOCAL = ['--bind', '127.0.0.1:0'] as const
 
+/** Without a master, and behind one: what a user sees is the same. */
+const WORKERS = ['0', '1'] as const
+
 function start(...args: string[]): Promise<Cli> {
   return startCli([PROGRAM, ...LOCAL, ...args])
 }
@@ -57,11 +60,11 @@ async function secondsOf(action: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000
 }
 
-describe('the first signal', () => {
+describe.each(WORKERS)('with --workers %s, the first signal', (workers) => {
   test.each(['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)(
     '%s refuses new connections, finishes open requests, ends with 0',
     async (signal) => {
-      const cli = await start()
+      const cli = await start('-w', workers)
       const echo = await openEcho(cli)
       cli.child.kill(signal)
       await refused(cli)
@@ -73,7 +76,7 @@ describe('the first signal', () => {
   )
 
   test('SIGTERM cuts what is open after gracefulTimeout, and ends with 0', async () => {
-    const cli = await start('--graceful-timeout', '300ms')
+    const cli = await start('-w', workers, '--graceful-timeout', '300ms')
     const hang = await openHang(cli)
     const seconds = await secondsOf(async () => {
       cli.child.kill('SIGTERM')
@@ -85,7 +88,7 @@ describe('the first signal', () => {
   })
 
   test('SIGINT cuts what is open after 2 s, whatever gracefulTimeout says', async () => {
-    const cli = await start()
+    const cli = await start('-w', workers)
     const hang = await openHang(cli)
     const seconds = await secondsOf(async () => {
       cli.child.kill('SIGINT')
@@ -97,13 +100,13 @@ describe('the first signal', () => {
   })
 })
 
-describe('the second signal', () => {
+describe.each(WORKERS)('with --workers %s, the second signal', (workers) => {
   test.each([
     ['SIGTERM', 143],
     ['SIGINT', 130],
     ['SIGQUIT', 131],
   ] as const)('%s cuts what is left within 3 s and says so in the exit code', async (signal, code) => {
-    const cli = await start()
+    const cli = await start('-w', workers)
     const hang = await openHang(cli)
     cli.child.kill('SIGTERM')
     await refused(cli)
@@ -116,7 +119,7 @@ describe('the second signal', () => {
   })
 
   test('ends with 0 when nothing was cut', async () => {
-    const cli = await start()
+    const cli = await start('-w', workers)
     const echo = await openEcho(cli)
     cli.child.kill('SIGTERM')
     await refused(cli)
@@ -126,7 +129,7 @@ describe('the second signal', () => {
   })
 
   test('a third ends at once', async () => {
-    const cli = await start()
+    const cli = await start('-w', workers)
     await openHang(cli)
     cli.child.kill('SIGTERM')
     await refused(cli)
@@ -141,11 +144,14 @@ describe('the second signal', () => {
   })
 })
 
-describe('a signal before the server is ready', () => {
-  const wait = 'process.kill(process.pid, "SIGTERM"); await new Promise((resolve) => setTimeout(resolve, 100_000))'
+describe.each(WORKERS)('with --workers %s, a signal before the server is ready', (workers) => {
+  // The one that was started: the master, if there is one.
+  const kill = `process.kill(process.${workers === '0' ? 'pid' : 'ppid'}, 'SIGTERM')`
+  const heard = workers === '0' ? "process.once('SIGTERM'" : "process.once('message'"
+  const wait = `${kill}; await new Promise((resolve) => setTimeout(resolve, 100_000))`
 
   test('ends with 0 while the application is loaded', async () => {
-    const exit = await runCli(['app.mjs', ...LOCAL], { cwd: folderWith({ 'app.mjs': wait }) })
+    const exit = await runCli(['app.mjs', ...LOCAL, '-w', workers], { cwd: folderWith({ 'app.mjs': wait }) })
     expect(exit).toMatchObject({ code: 0, stdout: '', stderr: '' })
   })
 
@@ -153,22 +159,23 @@ describe('a signal before the server is ready', () => {
     const app = `export default {
       __rsgi__() {},
       async __rsgi_init__() {
-        process.kill(process.pid, 'SIGTERM')
-        await new Promise((resolve) => process.once('SIGTERM', () => setImmediate(resolve)))
+        // Something has to be waited for: a start that waits for nothing is over.
+        setInterval(() => {}, 1000)
+        ${kill}
+        await new Promise((resolve) => ${heard}, () => setImmediate(resolve)))
         process.stderr.write('started\\n')
       },
       __rsgi_del__() { process.stderr.write('stopped\\n') },
     }`
-    const exit = await runCli(['app.mjs', ...LOCAL], { cwd: folderWith({ 'app.mjs': app }) })
+    const exit = await runCli(['app.mjs', ...LOCAL, '-w', workers], { cwd: folderWith({ 'app.mjs': app }) })
     expect(exit).toMatchObject({ code: 0, stderr: 'started\nstopped\n' })
     expect(exit.stdout).not.toContain('ready')
   })
 
   test('ends an application that never starts, with 3', async () => {
-    const app =
-      'export default { __rsgi__() {}, __rsgi_init__: () => { process.kill(process.pid, "SIGTERM"); return new Promise(() => {}) } }'
+    const app = `export default { __rsgi__() {}, __rsgi_init__: () => { setInterval(() => {}, 1000); ${kill}; return new Promise(() => {}) } }`
     const folder = folderWith({ 'app.mjs': app })
-    const exit = await runCli(['app.mjs', ...LOCAL, '--graceful-timeout', '100ms'], { cwd: folder })
+    const exit = await runCli(['app.mjs', ...LOCAL, '-w', workers, '--graceful-timeout', '100ms'], { cwd: folder })
     expect(exit).toMatchObject({ code: 3, stdout: '' })
   })
 })
@@ -192,12 +199,12 @@ describe('an application that does not stop', () => {
   })
 })
 
-describe('an error that nobody handled', () => {
+describe('without a master, an error that nobody handled', () => {
   test.each([
     ['/throw', 'thrown outside of a handler'],
     ['/reject', 'rejected outside of a handler'],
   ])('%s: is logged, open requests are finished, the process ends with 1', async (path, message) => {
-    const cli = await start()
+    const cli = await start('-w', '0')
     const echo = await openEcho(cli)
     expect((await request(cli, { path })).status).toBe(200)
     await refused(cli)
@@ -229,7 +236,7 @@ describe('a reader that has gone', () => {
   })
 
   test('of stderr does not end the server that logs', async () => {
-    const cli = await start()
+    const cli = await start('-w', '0')
     cli.child.stderr?.destroy()
     const echo = await openEcho(cli)
     expect((await request(cli, { path: '/throw' })).status).toBe(200)

@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 
 import { serveApp } from './harness/app.ts'
-import { startCli } from './harness/cli.ts'
+import { childrenOf, startCli } from './harness/cli.ts'
 import { RawClient, turns } from './harness/client.ts'
 import { startLoad } from './harness/load.ts'
 import { scaled, timeLimit } from './harness/scale.ts'
@@ -57,7 +57,9 @@ describe('SIGTERM under load', () => {
     `exits 0 with nothing left behind, ${rounds} times`,
     async () => {
       for (let round = 0; round < rounds; round++) {
-        const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])
+        // With two workers, behind a master, and without one.
+        const workers = String([2, 1, 0][round % 3])
+        const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0', '-w', workers])
         const load = startLoad(cli.url, 8)
         await load.reached(50 + round * 10)
         await cli.stop('SIGTERM')
@@ -67,17 +69,21 @@ describe('SIGTERM under load', () => {
     timeLimit(120_000),
   )
 
-  test('100 connections that wait in the queue meanwhile are answered', async () => {
-    const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])
-    cli.child.kill('SIGSTOP')
-    const clients = await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(cli.url)))
-    const answers = clients.map((client) => client.request())
-    const stopped = cli.stop('SIGTERM')
-    cli.child.kill('SIGCONT')
-    const statuses = (await Promise.all(answers)).map(({ status }) => status)
-    expect(statuses).toEqual(clients.map(() => 200))
-    await stopped
-  })
+  test.each([0, 1, 2])(
+    'with %i workers, 100 connections that wait in the queue meanwhile are answered',
+    async (workers) => {
+      const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0', '-w', String(workers)])
+      const pids = workers === 0 ? [cli.child.pid as number] : childrenOf(cli.child.pid)
+      for (const pid of pids) process.kill(pid, 'SIGSTOP')
+      const clients = await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(cli.url)))
+      const answers = clients.map((client) => client.request())
+      const stopped = cli.stop('SIGTERM')
+      for (const pid of pids) process.kill(pid, 'SIGCONT')
+      const statuses = (await Promise.all(answers)).map(({ status }) => status)
+      expect(statuses).toEqual(clients.map(() => 200))
+      await stopped
+    },
+  )
 
   test('SIGINT does the same', async () => {
     const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])

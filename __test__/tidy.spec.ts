@@ -11,7 +11,7 @@ import type { Source } from './harness/sources.ts'
 
 const LINE_LIMIT = 400
 /** Blocks and implementations; raise it in the change that needs one more, with its reason. */
-const UNSAFE_LIMIT = 95
+const UNSAFE_LIMIT = 98
 const GENERATED = new Set([
   'src/binding.d.cts',
   'docs/errors.md',
@@ -29,13 +29,15 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['background', 'banner', 'errors', 'log', 'protocol', 'suggest', 'waiter'],
+  ['background', 'banner', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
   ['bridge', 'detect', 'header-text', 'lifespan', 'native', 'options'],
   ['define', 'exchange', 'loader', 'scope'],
   ['config', 'dispatch'],
   ['asgi', 'fetch', 'rsgi'],
   ['server'],
+  ['workers'],
   ['cli', 'index', 'streaming'],
+  ['worker'],
 ]
 
 describe('who may know whom in TypeScript', () => {
@@ -60,9 +62,10 @@ describe('who may know whom in TypeScript', () => {
     expect(pathsWith(typescript, /binding\.c/)).toEqual(['src/native.ts'])
   })
 
-  test('only exchange.ts calls the addon for a request, and only the server starts and stops it', () => {
+  test('only exchange.ts calls the addon for a request, and only servers, masters and workers its other calls', () => {
     const users = typescript.filter((source) => importsOf(source).some(({ names }) => names.includes('native')))
-    expect(users.map(({ path }) => path)).toEqual(['src/exchange.ts', 'src/server.ts'])
+    const others = users.map(({ path }) => path).filter((path) => !path.startsWith('src/workers/'))
+    expect(others.toSorted()).toEqual(['src/exchange.ts', 'src/server.ts', 'src/worker.ts'])
   })
 
   test('nobody imports the index or the program', () => {

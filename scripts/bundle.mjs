@@ -12,7 +12,10 @@ import { rolldown } from 'rolldown'
  * Chunks by name, with the module whose static imports fill them; the first that claims a module has it.
  * What `start` imports is in it as well, so the chunks never import each other in a circle.
  */
-const CHUNKS = { start: 'cli.ts', serve: 'index.ts' }
+const CHUNKS = { start: 'cli.ts', serve: 'index.ts', master: 'workers/master.ts' }
+
+/** Modules that masters and workers both need; together with what every start needs, they cost nothing. */
+const COMMON_GROUND = ['workers/identity.ts', 'workers/protocol.ts', 'workers/tables.ts']
 
 /**
  * Bundles the modules of a folder. The addon's loader, which is no module, is left alone.
@@ -77,7 +80,7 @@ function chunkNamer(source) {
  */
 function assign(source, importsOf) {
   /** @type {Map<string, string>} */
-  const chunks = new Map()
+  const chunks = new Map(COMMON_GROUND.map((file) => [join(source, file), 'start']))
   for (const [name, root] of Object.entries(CHUNKS)) {
     for (const module of reachable(join(source, root), importsOf)) {
       if (!chunks.has(module) && !staysInPlace(module)) chunks.set(module, name)

@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { ERROR_CODES } from '../dist/errors.js'
 import { HEADINGS, OPTION_KEYS, entryOf, environmentNameOf, flagOf } from '../dist/options.js'
 import { formatValue, rangeOf } from '../dist/options/values.js'
+import { EXIT_ROWS, SIGNAL_ROWS } from '../dist/workers/tables.js'
 import { ROOT } from './command.mjs'
 import { hardeningPage } from './hardening.mjs'
 import { configSchema } from './schema.mjs'
@@ -19,6 +20,8 @@ const NOTE = '<!-- Printed by `npm run docs`; edit the table in the source inste
 
 const FIGURES_START = '<!-- Printed by `npm run docs` from the newest quick result in benchmark/results. -->'
 const FIGURES_END = '<!-- End of what is printed. -->'
+
+const TABLE_START = '<!-- Printed by `npm run docs` from src/workers/tables.ts. -->'
 
 const OPTION_COLUMNS =
   '| Key | Flag | Environment | Default | Values | Meaning |\n| --- | --- | --- | --- | --- | --- |'
@@ -29,6 +32,7 @@ const pages = {
   'docs/errors.md': errorsPage(),
   'docs/hardening.md': hardeningPage(NOTE),
   'docs/options.md': optionsPage(),
+  'docs/deployment.md': deployment(),
   'README.md': readme(),
   'schema.json': `${JSON.stringify(configSchema(), undefined, 2)}\n`,
 }
@@ -42,14 +46,37 @@ for (const [path, page] of Object.entries(pages)) {
   }
 }
 
-/** What stands between its two marks is printed, the rest is written by hand. */
 function readme() {
-  const text = readFileSync(join(ROOT, 'README.md'), 'utf8')
-  const start = text.indexOf(FIGURES_START)
-  const end = text.indexOf(FIGURES_END, start)
-  if (start < 0 || end < 0) throw new Error(`README.md has no ${FIGURES_START} ... ${FIGURES_END}`)
   const figures = execFileSync(process.execPath, ['benchmark/table.mjs', 'readme'], { cwd: ROOT, encoding: 'utf8' })
-  return `${text.slice(0, start)}${FIGURES_START}\n\n${figures}\n${text.slice(end)}`
+  return between(readFileSync(join(ROOT, 'README.md'), 'utf8'), FIGURES_START, FIGURES_END, figures)
+}
+
+function deployment() {
+  /** @param {string} text */
+  const code = (text) => `\`${text}\``
+  const signals = SIGNAL_ROWS.map(
+    ({ signals: names, master, worker }) => `| ${names.map(code).join(', ')} | ${master} | ${worker} |`,
+  )
+  const exits = EXIT_ROWS.map(({ code: exit, from, meaning }) => `| ${exit} | ${from} | ${meaning} |`)
+  const page = readFileSync(join(ROOT, 'docs/deployment.md'), 'utf8')
+  const signalTable = `| Signal | Master | Worker |\n| --- | --- | --- |\n${signals.join('\n')}\n`
+  const exitTable = `| Code | From | Meaning |\n| --- | --- | --- |\n${exits.join('\n')}\n`
+  const withSignals = between(page, TABLE_START, '<!-- End of signals. -->', signalTable)
+  return between(withSignals, TABLE_START, '<!-- End of exit codes. -->', exitTable)
+}
+
+/**
+ * What stands between two marks is printed, the rest is written by hand. The start is the last one before the end.
+ * @param {string} text
+ * @param {string} startMark
+ * @param {string} endMark
+ * @param {string} printed
+ */
+function between(text, startMark, endMark, printed) {
+  const end = text.indexOf(endMark)
+  const start = text.lastIndexOf(startMark, end)
+  if (start < 0 || end < 0) throw new Error(`a page has no ${startMark} ... ${endMark}`)
+  return `${text.slice(0, start)}${startMark}\n\n${printed}\n${text.slice(end)}`
 }
 
 function errorsPage() {

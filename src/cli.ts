@@ -4,21 +4,20 @@
  * this process, and ends with an exit code that says why.
  */
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 
 import { formatBanner, formatReady, formatStopped } from './banner.ts'
 import { exitWith } from './cli/failure.ts'
 import { deferFetchGlobals } from './cli/fetch-globals.ts'
-import { Lifecycle } from './cli/lifecycle.ts'
+import { Lifecycle, loadFailure, stallFailure } from './cli/lifecycle.ts'
 import { loadConfig } from './config.ts'
 import { GneissError } from './errors.ts'
 import { loadApp } from './loader.ts'
-import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
 import { requireNode } from './native/node-version.ts'
 import { parseArguments } from './options/arguments.ts'
 import { serveOptionsOf } from './options/resolve.ts'
 
-import type { Phase } from './cli/lifecycle.ts'
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
 import type { Shell } from './options/arguments.ts'
@@ -35,21 +34,34 @@ async function main(argv: readonly string[]): Promise<void> {
     if (commandLine.request === 'help') finish((await import('./options/help.ts')).formatHelp())
     if (commandLine.request === 'version') finish(`gneiss ${readVersion()}\n`)
     if (commandLine.request !== undefined) await printCompletion(commandLine.request.completion)
-    const lifecycle = new Lifecycle({ failed, stalled })
+    const lifecycle = new Lifecycle({
+      failed: (phase, error) => exitWith(loadFailure(phase, error)),
+      stalled: (phase) => exitWith(stallFailure(phase)),
+    })
+    const startDirectory = process.cwd()
     const resolved = await loadConfig(commandLine)
     const { config } = resolved
     const log = createLogger(config.logLevel)
     for (const warning of resolved.warnings) log.warn(warning)
     if (config.printConfig !== 'off') await printConfig(resolved)
+    if (config.app === null) throw noApplication()
+    if (config.workers > 0 && !config.checkConfig) {
+      lifecycle.detach()
+      const { runMaster } = await import('./workers/master.ts')
+      const { hooks, hooksFile } = resolved
+      const file = fileURLToPath(new URL('worker.js', import.meta.url))
+      process.exit(await runMaster({ config, hooks, hooksFile, startDirectory, file, argv }))
+    }
     process.title = `gneiss: [${config.procName}]`
     const loaded = await loadApplication(config)
     if (config.checkConfig)
       finish(`${config.app} is fine: ${loaded.exportName} is served as ${loaded.interface}, ${loaded.why}\n`)
-    lifecycle.starting({ log, gracefulTimeout: config.gracefulTimeout })
+    const { gracefulTimeout, shutdownDelay } = config
+    lifecycle.starting({ log, gracefulTimeout, shutdownDelay })
     const server = await startServer(config, loaded)
     if (lifecycle.serving(server)) announce(server, loaded)
     const exitCode = await lifecycle.ended
-    if (!process.stdout.isTTY) process.stdout.write(formatStopped(server))
+    if (!process.stdout.isTTY) process.stdout.write(formatStopped(server.stats()))
     process.exit(exitCode)
   } catch (error) {
     exitWith(error)
@@ -71,12 +83,7 @@ async function printConfig(resolved: Resolved): Promise<void> {
 }
 
 async function loadApplication(config: Config): Promise<LoadedApp> {
-  if (config.app === null) {
-    throw new GneissError(
-      'ERR_OPTION',
-      'no application was named; write gneiss app.js, or gneiss --help for everything',
-    )
-  }
+  if (config.app === null) throw noApplication()
   // The application may keep the global `Response` while it is loaded.
   const { installFetchGlobals } = await import('./fetch/globals.ts')
   const install = config.fastResponse ? deferFetchGlobals(installFetchGlobals) : () => {}
@@ -84,6 +91,10 @@ async function loadApplication(config: Config): Promise<LoadedApp> {
   // It will be needed: better now than within the first request.
   if (loaded.interface === 'fetch') install()
   return loaded
+}
+
+function noApplication(): GneissError {
+  return new GneissError('ERR_OPTION', 'no application was named; write gneiss app.js, or gneiss --help for everything')
 }
 
 async function startServer(config: Config, loaded: LoadedApp): Promise<Server> {
@@ -95,7 +106,10 @@ async function startServer(config: Config, loaded: LoadedApp): Promise<Server> {
 }
 
 function announce(server: Server, loaded: LoadedApp): void {
-  const ready = { server, loaded, readyMs: Math.round(performance.now()) }
+  const { url, addresses } = server
+  const { interface: name, why } = loaded
+  const { mode } = server.stats()
+  const ready = { url, addresses, interface: name, why, mode, readyMs: Math.round(performance.now()) }
   const { stdout, env } = process
   stdout.write(stdout.isTTY ? formatBanner(ready, !env['NO_COLOR'] && stdout.hasColors()) : formatReady(ready))
 }
@@ -104,25 +118,6 @@ function announce(server: Server, loaded: LoadedApp): void {
 function finish(text: string): never {
   process.stdout.write(text)
   process.exit(0)
-}
-
-function failed(phase: Phase, error: unknown): never {
-  const what = phase === 'loading' ? 'was loaded' : 'was started'
-  exitWith(
-    new GneissError(codeOfPhase(phase), `uncaught error while the application ${what}: ${firstLineOf(error)}`, {
-      cause: error,
-    }),
-  )
-}
-
-function stalled(phase: Phase): never {
-  const what =
-    phase === 'loading' ? 'loading: a top-level await in it does not settle' : 'starting: its lifespan does not settle'
-  exitWith(new GneissError(codeOfPhase(phase), `the application never finished ${what}`))
-}
-
-function codeOfPhase(phase: Phase): 'ERR_APP' | 'ERR_LIFESPAN_STARTUP' {
-  return phase === 'loading' ? 'ERR_APP' : 'ERR_LIFESPAN_STARTUP'
 }
 
 /** Whoever read the output may go away; that ends neither the server nor the program. */

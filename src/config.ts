@@ -8,16 +8,25 @@ import { relative, resolve } from 'node:path'
 import * as nodeUtil from 'node:util'
 
 import { GneissError } from './errors.ts'
+import { hasWorkerHooks, splitHooks } from './hooks.ts'
 import { explainImport, firstLineOf, importFile, importPreload } from './loader/module.ts'
 import { layerOfEnvironment, layerOfPlatform } from './options/environment.ts'
 import { layerOfObject } from './options/object.ts'
 import { resolveOption, resolveOptions } from './options/resolve.ts'
 
+import type { Hooks } from './hooks.ts'
 import type { Config, OptionKey } from './options.ts'
 import type { Layer, Resolved } from './options/resolve.ts'
 
 /** Names of the configuration file, in the order in which they are looked for. */
 export const CONFIG_FILES = ['gneiss.config.ts', 'gneiss.config.js', 'gneiss.config.mjs', 'gneiss.config.json'] as const
+
+/** The configuration, and what else its file says. */
+export interface LoadedConfig extends Resolved {
+  readonly hooks: Partial<Hooks>
+  /** Absolute path of the file, if it has hooks that run in workers. */
+  readonly hooksFile: string | undefined
+}
 
 /**
  * Finishes the configuration of the program. What the command line and the environment name
@@ -26,7 +35,7 @@ export const CONFIG_FILES = ['gneiss.config.ts', 'gneiss.config.js', 'gneiss.con
  * @throws `ERR_OPTION` for an option; `ERR_CONFIG` for a file that cannot be read or exports no configuration;
  *   `ERR_APP` for a preload that fails.
  */
-export async function loadConfig(commandLine: Layer): Promise<Resolved> {
+export async function loadConfig(commandLine: Layer): Promise<LoadedConfig> {
   const start = process.cwd()
   // What decides where the rest is found must be known before the rest.
   const first = readFirst([layerOfEnvironment(process.env), commandLine])
@@ -35,15 +44,22 @@ export async function loadConfig(commandLine: Layer): Promise<Resolved> {
   const fromEnvironment = layerOfEnvironment(process.env)
   await importAll(first.imports)
   const file = first.config === null ? findConfig() : resolve(start, first.config)
-  const layers = [
-    layerOfPlatform(process.env),
-    ...(file === undefined ? [] : [await readConfig(file, start)]),
-    fromEnvironment,
-    commandLine,
-  ]
+  const { layers: fileLayers, hooks } = file === undefined ? { layers: [], hooks: {} } : await readConfig(file, start)
+  const layers = [layerOfPlatform(process.env), ...fileLayers, fromEnvironment, commandLine]
   const resolved = resolveOptions(layers)
   await applyFile(resolved)
-  return resolved
+  return { ...resolved, hooks, hooksFile: hasWorkerHooks(hooks) ? file : undefined }
+}
+
+/** Imports the preloads of a configuration that another process has finished. @throws `ERR_APP`. */
+export async function importPreloads(config: Config): Promise<void> {
+  await importAll(config.imports)
+}
+
+/** The hooks of a configuration file. @throws `ERR_CONFIG` when it cannot be read. */
+export async function loadHooks(file: string): Promise<Partial<Hooks>> {
+  const { hooks } = await readConfig(file, process.cwd())
+  return hooks
 }
 
 type FirstKey = 'chdir' | 'config' | 'envFiles' | 'imports' | 'rawEnv'
@@ -118,16 +134,27 @@ function findConfig(): string | undefined {
   )
 }
 
-async function readConfig(file: string, start: string): Promise<Layer> {
+interface FileContents {
+  readonly layers: readonly Layer[]
+  readonly hooks: Partial<Hooks>
+}
+
+async function readConfig(file: string, start: string): Promise<FileContents> {
   const name = relative(start, file) || file
-  const exported = file.endsWith('.json') ? readJson(file, name) : await importConfig(file, name)
+  const { exported, named } = file.endsWith('.json')
+    ? { exported: readJson(file, name), named: {} }
+    : await importConfig(file, name)
   if (typeof exported !== 'object' || exported === null || Array.isArray(exported)) {
     throw new GneissError(
       'ERR_CONFIG',
       `${name} does not export a configuration; write export default { ... }, or a function that returns one`,
     )
   }
-  return layerOfObject(exported, { kind: 'file', name })
+  const inside = splitHooks(exported as Record<string, unknown>)
+  return {
+    layers: [layerOfObject(inside.others, { kind: 'file', name })],
+    hooks: { ...splitHooks(named).hooks, ...inside.hooks },
+  }
 }
 
 function readJson(file: string, name: string): unknown {
@@ -138,11 +165,16 @@ function readJson(file: string, name: string): unknown {
   }
 }
 
-async function importConfig(file: string, name: string): Promise<unknown> {
+async function importConfig(
+  file: string,
+  name: string,
+): Promise<{ exported: unknown; named: Record<string, unknown> }> {
   try {
-    const { default: exported } = await importFile(file)
+    const { default: exported, ...named } = await importFile(file)
     const config = unwrap(exported)
-    return typeof config === 'function' ? await (config as () => unknown)() : config
+    // A file of hooks alone is one as well.
+    if (exported === undefined && Object.keys(splitHooks(named).hooks).length > 0) return { exported: {}, named }
+    return { exported: typeof config === 'function' ? await (config as () => unknown)() : config, named }
   } catch (cause) {
     throw new GneissError('ERR_CONFIG', `${name} could not be read: ${await explainImport(cause, file)}`, { cause })
   }

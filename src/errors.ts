@@ -50,6 +50,11 @@ export const ERROR_CODES = {
   },
   ERR_BODY_TYPE: { fault: 'application', exit: 1, meaning: 'A body is neither a string nor bytes.' },
   ERR_BODY_USED: { fault: 'application', exit: 1, meaning: 'A body was read before.' },
+  ERR_BOOT: {
+    fault: 'application',
+    exit: 3,
+    meaning: 'A worker did not become ready: it ended early, or it took longer than bootTimeout.',
+  },
   ERR_CLIENT_DISCONNECTED: {
     fault: 'peer',
     exit: 1,
@@ -59,6 +64,11 @@ export const ERROR_CODES = {
     fault: 'configuration',
     exit: 2,
     meaning: 'The configuration file could not be read or does not export a configuration.',
+  },
+  ERR_CRASH_LOOP: {
+    fault: 'application',
+    exit: 7,
+    meaning: 'Workers kept dying, and none was ready for crashLoopGrace.',
   },
   ERR_EVENT: {
     fault: 'application',
@@ -76,6 +86,7 @@ export const ERROR_CODES = {
     exit: 1,
     meaning: 'A header value holds CR, LF, NUL, another control, or a character above U+00FF.',
   },
+  ERR_HOOK: { fault: 'configuration', exit: 2, meaning: 'A hook of the configuration file has refused the start.' },
   ERR_LIFESPAN_STARTUP: {
     fault: 'application',
     exit: 3,
@@ -89,6 +100,11 @@ export const ERROR_CODES = {
     meaning: 'The native addon could not be loaded on this system or in this Node, or it reported an internal fault.',
   },
   ERR_OPTION: { fault: 'configuration', exit: 2, meaning: 'An option is unknown or its value is not allowed.' },
+  ERR_PIDFILE: {
+    fault: 'configuration',
+    exit: 2,
+    meaning: 'The pid file is held by another process, or cannot be written.',
+  },
   ERR_REQUEST_TIMEOUT: {
     fault: 'application',
     exit: 1,
@@ -144,6 +160,13 @@ export class GneissError extends Error {
 /** A `TypeError` that carries one of our codes: what an application sees for a bad header, status or body. */
 export function typeErrorOf(code: ErrorCode, message: string): TypeError & { code: ErrorCode } {
   return Object.assign(new TypeError(message), { code })
+}
+
+/** An error of the addon, which carries one of our codes, as one of ours; anything else as it is. */
+export function codedError(error: unknown): unknown {
+  const code = errorCodeOf(error)
+  if (code === undefined || !Object.hasOwn(ERROR_CODES, code) || !(error instanceof Error)) return error
+  return new GneissError(code as ErrorCode, error.message, { cause: error })
 }
 
 /** The code of any error that has one. */

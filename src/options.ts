@@ -3,10 +3,11 @@
  * printed configuration and the types below all come from this table.
  */
 
+import { SUPERVISION_OPTIONS } from './options/supervision.ts'
+
 import type { OptionEntry } from './options/entry.ts'
 
-/** The table. Keys are those of the configuration file and of `serve`. */
-export const OPTIONS = {
+const SERVER_OPTIONS = {
   app: {
     type: 'string',
     default: null,
@@ -79,7 +80,7 @@ export const OPTIONS = {
   bind: {
     type: 'address',
     default: ['127.0.0.1:8000'],
-    derived: '127.0.0.1:8000, or $PORT on $HOST, else on 0.0.0.0',
+    derived: '127.0.0.1:8000, or the sockets of systemd, or $PORT on $HOST, else on 0.0.0.0',
     short: 'b',
     repeatable: true,
     placeholder: 'ADDRESS',
@@ -115,11 +116,10 @@ export const OPTIONS = {
     type: 'integer',
     default: 1,
     short: 'w',
-    range: [0, 1],
+    range: [0, 1024],
     words: ['auto'],
-    beyond: 'more than one worker is not available in this version',
     isForProgram: true,
-    doc: 'Worker processes; 0 and 1 both serve in this process, auto is one for each cpu.',
+    doc: 'Worker processes behind a master; 0 serves in this process without one, auto is one for each cpu within the quota of the cgroup.',
   },
   runtimeMode: {
     type: 'enum',
@@ -140,7 +140,7 @@ export const OPTIONS = {
     short: 'n',
     placeholder: 'NAME',
     isForProgram: true,
-    doc: 'Name in the title of the process.',
+    doc: 'Name in the title of the processes.',
   },
   requestTimeout: {
     type: 'duration',
@@ -155,7 +155,7 @@ export const OPTIONS = {
     short: 't',
     range: [0.1, 604_800],
     zero: 'off',
-    doc: 'Spelling of Gunicorn: sets requestTimeout.',
+    doc: 'Spelling of Gunicorn: sets requestTimeout and loopTimeout.',
   },
   gracefulTimeout: {
     type: 'duration',
@@ -314,6 +314,9 @@ export const OPTIONS = {
   },
 } as const
 
+/** The table. Keys are those of the configuration file and of `serve`. */
+export const OPTIONS: typeof SERVER_OPTIONS & typeof SUPERVISION_OPTIONS = { ...SERVER_OPTIONS, ...SUPERVISION_OPTIONS }
+
 /** Headings of the help, each by the option it stands above. */
 export const HEADINGS: Readonly<Partial<Record<OptionKey, string>>> = {
   app: 'Application',
@@ -323,6 +326,7 @@ export const HEADINGS: Readonly<Partial<Record<OptionKey, string>>> = {
   limitRequestHead: 'Limits',
   serverHeader: 'Answers',
   config: 'Operation',
+  bootTimeout: 'Supervision',
 }
 
 /** Key of an option. */

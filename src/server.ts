@@ -2,7 +2,7 @@
 import { createAsgiAdapter } from './asgi.ts'
 import { selectInterface } from './detect.ts'
 import { createDispatch, createNotify } from './dispatch.ts'
-import { ERROR_CODES, GneissError, errorCodeOf } from './errors.ts'
+import { GneissError, codedError } from './errors.ts'
 import { createFetchAdapter } from './fetch.ts'
 import { installFetchGlobals } from './fetch/globals.ts'
 import { createLifespan } from './lifespan.ts'
@@ -10,6 +10,7 @@ import { loadApp } from './loader.ts'
 import { createLogger } from './log.ts'
 import { EventKind, native } from './native.ts'
 import { entryOf } from './options.ts'
+import { urlOf } from './options/address.ts'
 import { toMilliseconds, toNativeConfig } from './options/native.ts'
 import { resolveServeOptions } from './options/resolve.ts'
 import { readValue } from './options/values.ts'
@@ -18,7 +19,6 @@ import { Deadline } from './server/deadline.ts'
 import { StartupQueue } from './server/startup-queue.ts'
 
 import type { AsgiApp } from './asgi/types.ts'
-import type { ErrorCode } from './errors.ts'
 import type { FetchApp } from './fetch.ts'
 import type { Logger } from './log.ts'
 import type { Dispatch, NativeConfig, NativeGate } from './native.ts'
@@ -46,11 +46,16 @@ export async function serve(app: App | string, options: Options = {}): Promise<S
   return await serveWorker(app, options)
 }
 
+/** The cell of a worker, and what is still to be done between the start of its application and the first connection. */
+export interface WorkerGate extends NativeGate {
+  readonly beforeOpen?: () => Promise<void>
+}
+
 /**
  * What `serve` does, for one of several workers that share listeners when `gate` names its cell: then it
  * accepts only from the moment its application has started, and only when it is its turn.
  */
-export async function serveWorker(app: App | string, options: Options, gate?: NativeGate): Promise<Server> {
+export async function serveWorker(app: App | string, options: Options, gate?: WorkerGate): Promise<Server> {
   const { config, warnings } = resolveServeOptions(options)
   const log = createLogger(config.logLevel)
   for (const warning of warnings) log.warn(warning)
@@ -88,6 +93,7 @@ class LocalServer implements Server {
   readonly #queue = new StartupQueue()
   readonly #deadline = new Deadline()
   readonly #drained: Promise<void>
+  readonly #beforeOpen: (() => Promise<void>) | undefined
   #dispatch: Dispatch
   #lifespan: Lifespan | undefined = undefined
   #closing: Promise<void> | undefined = undefined
@@ -95,9 +101,10 @@ class LocalServer implements Server {
   #finalStats: Stats | undefined = undefined
 
   /** Binds. @throws `ERR_BIND`. */
-  constructor(config: Config, log: Logger, gate: NativeGate | undefined) {
+  constructor(config: Config, log: Logger, gate: WorkerGate | undefined) {
     this.#config = config
     this.#log = log
+    this.#beforeOpen = gate?.beforeOpen
     this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set() }
     this.#dispatch = (...request) => this.#queue.add(...request)
     let setDrained!: () => void
@@ -110,7 +117,9 @@ class LocalServer implements Server {
       setDrained()
     })
     this.#number = listen(
-      gate === undefined ? toNativeConfig(config) : { ...toNativeConfig(config), gate },
+      gate === undefined
+        ? toNativeConfig(config)
+        : { ...toNativeConfig(config), gate: { fd: gate.fd, index: gate.index } },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
         if (kind === EventKind.abort) StartupQueue.forget(id)
@@ -131,6 +140,7 @@ class LocalServer implements Server {
     const lifespan = createLifespan(name, app, { mode, log: this.#log, state: this.#host.state })
     await lifespan.startup()
     this.#lifespan = lifespan
+    await this.#beforeOpen?.()
     this.#dispatch = createDispatch(adapter, this.#host)
     this.#queue.release(this.#dispatch)
     native.openServer(this.#number)
@@ -147,11 +157,7 @@ class LocalServer implements Server {
   }
 
   get url(): string {
-    const [{ host, port, family } = { host: '', port: 0, family: '' }] = this.addresses
-    if (family === 'unix') return `unix:${host}`
-    if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
-    if (host === '::') return `http://[::1]:${port}`
-    return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+    return urlOf(this.addresses[0] as Address)
   }
 
   stats(): Stats {
@@ -243,9 +249,7 @@ function listen(config: NativeConfig, ...callbacks: [Dispatch, Parameters<typeof
   try {
     return native.listen(config, ...callbacks, askForTurn)
   } catch (cause) {
-    const code = errorCodeOf(cause)
-    if (code === undefined || !Object.hasOwn(ERROR_CODES, code) || !(cause instanceof Error)) throw cause
-    throw new GneissError(code as ErrorCode, cause.message, { cause })
+    throw codedError(cause)
   }
 }
 

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 import { leftGauges } from './gauges.ts'
@@ -95,6 +96,12 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
 /** Runs `gneiss ...args` to its end, for commands that are meant to end by themselves. */
 export function runCli(args: readonly string[], options: CliOptions = {}): Promise<Exit> {
   return run(args, options).exit
+}
+
+/** Processes that a process has started and that still live. Linux only. */
+export function childrenOf(pid: number | undefined): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+  return text.split(' ').filter(Boolean).map(Number)
 }
 
 /** The environment of a test's process: nothing of the caller's configuration reaches it. */

@@ -55,6 +55,9 @@ function gneiss(file, interfaceName = file, flags = []) {
       interfaceName,
       '--bind',
       `127.0.0.1:${port}`,
+      // One process, like the rivals.
+      '--workers',
+      '0',
       ...flags,
     ],
     unavailable: () => undefined,

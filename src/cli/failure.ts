@@ -20,7 +20,8 @@ export function formatFailure(error: unknown): string {
   return `${lines.join('\n')}\n`
 }
 
-function exitCodeOf(error: unknown): number {
+/** The exit code that an error means. */
+export function exitCodeOf(error: unknown): number {
   const code = knownCodeOf(error)
   return code === undefined ? 1 : ERROR_CODES[code].exit
 }

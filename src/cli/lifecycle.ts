@@ -1,5 +1,6 @@
 /** From the start of the program to its exit code: signals, errors that nobody handled, and the end. */
-import { errorCodeOf } from '../errors.ts'
+import { GneissError, errorCodeOf } from '../errors.ts'
+import { firstLineOf } from '../loader/module.ts'
 
 import type { Logger } from '../log.ts'
 import type { Server } from '../server/types.ts'
@@ -13,6 +14,8 @@ export interface LifecycleHandlers {
   failed(phase: Phase, error: unknown): never
   /** Nothing is left to wait for, although the program does not serve yet. */
   stalled(phase: Phase): never
+  /** The end begins, for the first time: a signal came, or an error that nobody handled. */
+  leaving?(reason: 'signal' | 'uncaught', isQuick: boolean): void
 }
 
 /** How to end. */
@@ -20,6 +23,8 @@ export interface EndOptions {
   readonly log: Logger
   /** Time for open requests after SIGTERM, in seconds. */
   readonly gracefulTimeout: number
+  /** How long to serve on after SIGTERM before that, in seconds; none unless named. */
+  readonly shutdownDelay?: number
 }
 
 /** Seconds that open requests get after SIGINT and SIGQUIT, and after a second signal. */
@@ -52,15 +57,55 @@ export class Lifecycle {
   #signals = 0
   #exitCode = 0
   #end!: (exitCode: number) => void
+  /** Time that a stop was given while the application was still starting. */
+  #earlyStop: number | undefined = undefined
+  #delay: NodeJS.Timeout | undefined = undefined
+  #lastResort: NodeJS.Timeout | undefined = undefined
+  #isLeaving = false
+  readonly #listeners = new Map<Signal, () => void>()
 
   constructor(handlers: LifecycleHandlers) {
     this.#handlers = handlers
     this.ended = new Promise((resolve) => {
       this.#end = resolve
     })
-    for (const signal of Object.keys(SIGNAL_NUMBERS) as Signal[]) process.on(signal, () => this.#hear(signal))
-    process.on('uncaughtException', (error) => this.#fault(error))
+    for (const signal of Object.keys(SIGNAL_NUMBERS) as Signal[]) {
+      const listener = (): void => this.#hear(signal)
+      this.#listeners.set(signal, listener)
+      process.on(signal, listener)
+    }
+    process.on('uncaughtException', this.#fault)
     process.on('beforeExit', this.#stall)
+  }
+
+  /** Hears nothing more: somebody else takes over. */
+  detach(): void {
+    for (const [signal, listener] of this.#listeners) process.off(signal, listener)
+    process.off('uncaughtException', this.#fault)
+    process.off('beforeExit', this.#stall)
+  }
+
+  /** Ends within so many seconds, as a signal does; a second call may shorten the time. `exitCode` replaces 0. */
+  stop(timeout: number, exitCode: number = 0): void {
+    this.#isLeaving = true
+    this.#exitCode ||= exitCode
+    switch (this.#phase) {
+      case 'loading':
+        process.exit(this.#exitCode)
+        break
+      case 'starting':
+        this.#earlyStop = Math.min(timeout, this.#earlyStop ?? Infinity)
+        setTimeout(() => process.exit(this.#exitCode || FAILED_TO_START), timeout * 1000).unref()
+        break
+      case 'serving':
+        clearTimeout(this.#delay)
+        this.#stop(timeout)
+        break
+      case 'stopping':
+        this.#watchEnd(timeout)
+        this.#server.close({ timeout }).catch(() => {})
+        break
+    }
   }
 
   /** The application is loaded; it is being started. */
@@ -74,14 +119,16 @@ export class Lifecycle {
     process.off('beforeExit', this.#stall)
     this.#server = server
     this.#phase = 'serving'
-    if (this.#firstSignal === undefined) return true
-    this.#stop(this.#timeoutOf(this.#firstSignal))
+    const timeout = this.#firstSignal === undefined ? this.#earlyStop : this.#timeoutOf(this.#firstSignal)
+    if (timeout === undefined) return true
+    this.#stop(timeout)
     return false
   }
 
   #hear(signal: Signal): void {
     this.#signals++
     this.#firstSignal ??= signal
+    this.#leave('signal', signal !== 'SIGTERM')
     switch (this.#phase) {
       case 'loading':
         // Nothing is open yet, and code of the application may go on for as long as it likes.
@@ -93,7 +140,7 @@ export class Lifecycle {
         setTimeout(() => process.exit(FAILED_TO_START), this.#timeoutOf(signal) * 1000).unref()
         break
       case 'serving':
-        this.#stop(this.#timeoutOf(signal))
+        this.#stopSoon(signal)
         break
       case 'stopping':
         this.#cut(128 + SIGNAL_NUMBERS[signal])
@@ -101,7 +148,22 @@ export class Lifecycle {
     }
   }
 
-  #fault(error: unknown): void {
+  #stopSoon(signal: Signal): void {
+    const { shutdownDelay = 0 } = this.#options
+    clearTimeout(this.#delay)
+    if (signal !== 'SIGTERM' || shutdownDelay === 0) this.#stop(this.#timeoutOf(signal))
+    // Asked twice, we have waited enough, but nothing is cut yet.
+    else if (this.#signals > 1) this.#stop(QUICK_TIMEOUT)
+    else this.#delay = setTimeout(() => this.#stop(this.#timeoutOf(signal)), shutdownDelay * 1000)
+  }
+
+  #leave(reason: 'signal' | 'uncaught', isQuick: boolean): void {
+    if (this.#isLeaving) return
+    this.#isLeaving = true
+    this.#handlers.leaving?.(reason, isQuick)
+  }
+
+  readonly #fault = (error: unknown): void => {
     if (this.#phase === 'loading' || this.#phase === 'starting') this.#handlers.failed(this.#phase, error)
     const { log, gracefulTimeout } = this.#options
     if (isEndOfRequest(error)) {
@@ -109,6 +171,7 @@ export class Lifecycle {
       return
     }
     this.#exitCode = 1
+    this.#leave('uncaught', false)
     if (this.#phase === 'stopping') {
       log.critical('uncaught error of the application while it stops', error)
       return
@@ -126,14 +189,7 @@ export class Lifecycle {
   #stop(timeout: number): void {
     const { log } = this.#options
     this.#phase = 'stopping'
-    // The server keeps its own deadline; this one holds whatever the application does.
-    setTimeout(
-      () => {
-        log.critical('the server did not stop in time')
-        this.#end(this.#exitCode || 1)
-      },
-      (timeout + LAST_RESORT) * 1000,
-    ).unref()
+    this.#watchEnd(timeout)
     this.#server.close({ timeout }).then(
       () => this.#end(this.#exitCode),
       (error: unknown) => {
@@ -141,6 +197,19 @@ export class Lifecycle {
         this.#end(this.#exitCode || 1)
       },
     )
+  }
+
+  /** The server keeps its own deadline; this one holds whatever the application does. */
+  #watchEnd(timeout: number): void {
+    clearTimeout(this.#lastResort)
+    this.#lastResort = setTimeout(
+      () => {
+        this.#options.log.critical('the server did not stop in time')
+        this.#end(this.#exitCode || 1)
+      },
+      (timeout + LAST_RESORT) * 1000,
+    )
+    this.#lastResort.unref()
   }
 
   /** A second signal: 2 s for what is left, then an exit code that tells that work was lost. */
@@ -154,6 +223,25 @@ export class Lifecycle {
       void this.#server.close({ timeout: 0 })
     }, QUICK_TIMEOUT * 1000).unref()
   }
+}
+
+/** What an error that nobody handled means before the program serves. */
+export function loadFailure(phase: Phase, error: unknown): GneissError {
+  const what = phase === 'loading' ? 'was loaded' : 'was started'
+  return new GneissError(codeOfPhase(phase), `uncaught error while the application ${what}: ${firstLineOf(error)}`, {
+    cause: error,
+  })
+}
+
+/** What it means when nothing is left to wait for before the program serves. */
+export function stallFailure(phase: Phase): GneissError {
+  const what =
+    phase === 'loading' ? 'loading: a top-level await in it does not settle' : 'starting: its lifespan does not settle'
+  return new GneissError(codeOfPhase(phase), `the application never finished ${what}`)
+}
+
+function codeOfPhase(phase: Phase): 'ERR_APP' | 'ERR_LIFESPAN_STARTUP' {
+  return phase === 'loading' ? 'ERR_APP' : 'ERR_LIFESPAN_STARTUP'
 }
 
 /**

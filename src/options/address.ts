@@ -1,7 +1,7 @@
 /** Addresses to listen on: from the text a person writes to what the addon binds. */
 import { isIPv6 } from 'node:net'
 
-import type { NativeBind } from '../native.ts'
+import type { NativeAddress, NativeBind } from '../native.ts'
 
 const DEFAULT_PORT = 8000
 
@@ -32,6 +32,14 @@ export function formatAddress(bind: NativeBind): string {
   if (bind.fd !== undefined) return `fd://${bind.fd}`
   const host = bind.host ?? ''
   return `${host.includes(':') ? `[${host}]` : host}:${bind.port}`
+}
+
+/** Where a client on this machine reaches an address, without a slash at the end; `unix:PATH` for a Unix socket. */
+export function urlOf({ host, port, family }: Readonly<NativeAddress>): string {
+  if (family === 'unix') return `unix:${host}`
+  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`
+  if (host === '::') return `http://[::1]:${port}`
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function parseBracketed(text: string): NativeBind {

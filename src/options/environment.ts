@@ -10,14 +10,22 @@ import type { Layer, Setting } from './resolve.ts'
 /** Variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** Number of the first descriptor that a service manager hands down. */
+const FIRST_DESCRIPTOR = 3
+
 /**
- * `PORT`, `HOST`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS`: just above the defaults. `HOST` without `PORT` counts only if
+ * `LISTEN_FDS`, `PORT`, `HOST`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS`: just above the defaults. Sockets of a
+ * service manager count only if `LISTEN_PID` is this process, and come before `PORT`. `HOST` without `PORT` counts only if
  * it is an address or localhost, because some shells export the machine's name under it.
  */
-export function layerOfPlatform(environment: Environment): Layer {
+export function layerOfPlatform(environment: Environment, pid: number = process.pid): Layer {
   const settings = new Map<OptionKey, Setting>()
   const { PORT: port, HOST: host, WEB_CONCURRENCY: workers, FORWARDED_ALLOW_IPS: peers } = environment
-  if (port) {
+  const count = Number(environment['LISTEN_PID']) === pid ? Number(environment['LISTEN_FDS']) : 0
+  if (Number.isInteger(count) && count > 0 && count < 1000) {
+    const value = Array.from({ length: count }, (_, index) => `fd://${FIRST_DESCRIPTOR + index}`)
+    settings.set('bind', { value, origin: { kind: 'environment', name: 'LISTEN_FDS' } })
+  } else if (port) {
     settings.set('bind', { value: joinAddress(host || '0.0.0.0', port), origin: { kind: 'environment', name: 'PORT' } })
   } else if (host && (isIP(host) !== 0 || host === 'localhost')) {
     settings.set('bind', { value: joinAddress(host, '8000'), origin: { kind: 'environment', name: 'HOST' } })

@@ -24,7 +24,7 @@ const IGNORED: Readonly<Record<string, string>> = {
 }
 
 const LATER = 'it is not available in this version'
-const HOOKS = 'server hooks are not available in this version; --lifespan tells the application of start and stop'
+const HOOKS = 'this hook is not available in this version'
 const LOGGING = 'the log goes to stderr; choose what is logged with --log-level'
 const ACCESS_LOG = 'an access log is not available in this version; log in the application or in the proxy'
 const TLS = 'TLS is not available in this version; end it in a proxy in front'
@@ -47,7 +47,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   casefoldHttpMethod: STRICT,
   certReqs: TLS,
   certfile: TLS,
-  childExit: HOOKS,
   ciphers: TLS,
   daemon: MANAGER,
   defaultProcName: 'use --name',
@@ -58,10 +57,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   errorLogfile: LOGGING,
   errorLog: LOGGING,
   forwarderHeaders: FORWARDED,
-  group: MANAGER,
   headerMap: STRICT,
   http: ONE_PROTOCOL,
-  initgroups: MANAGER,
   keyfile: TLS,
   logConfig: LOGGING,
   logConfigDict: LOGGING,
@@ -76,22 +73,14 @@ const REFUSED: Readonly<Record<string, string>> = {
   maxRequestsJitter: RESTART,
   noSendfile: LATER,
   noWs: ONE_PROTOCOL,
-  nworkersChanged: HOOKS,
-  onExit: HOOKS,
   onReload: HOOKS,
-  onStarting: HOOKS,
   paste: 'it configures Python; use --config',
   pasteGlobal: 'it configures Python; use --config',
   permitObsoleteFolding: STRICT,
   permitUnconventionalHttpMethod: STRICT,
   permitUnconventionalHttpVersion: STRICT,
-  pid: MANAGER,
-  pidfile: MANAGER,
-  postFork: HOOKS,
   postRequest: HOOKS,
-  postWorkerInit: HOOKS,
   preExec: HOOKS,
-  preFork: HOOKS,
   preRequest: HOOKS,
   proxyAllowFrom: PROXY,
   proxyAllowIps: PROXY,
@@ -116,13 +105,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   syslogAddr: LOGGING,
   threads: 'JavaScript of one process runs on one thread; start more processes',
   tmpUploadDir: 'bodies are streamed to the application, never written to files',
-  umask: 'set it in the shell or service manager that starts gneiss',
-  user: MANAGER,
-  whenReady: HOOKS,
   workerAbort: HOOKS,
   workerClass: 'there is one class of worker; --interface and --runtime-mode choose what it does',
-  workerExit: HOOKS,
-  workerInt: HOOKS,
   workersLifetime: RESTART,
   workersMaxRss: RESTART,
   ws: ONE_PROTOCOL,
@@ -146,11 +130,7 @@ const RENAMED: Readonly<Record<string, string>> = {
 const SHORT: Readonly<Record<string, string>> = {
   D: 'daemon',
   R: 'enableStdioInheritance',
-  g: 'group',
   k: 'workerClass',
-  m: 'umask',
-  p: 'pid',
-  u: 'user',
 }
 
 /** From any spelling without its separators to the row. */

@@ -107,14 +107,14 @@ export function describeOrigin(origin: Origin): string {
 }
 
 /**
- * The highest layer decides. `timeout` stands for `requestTimeout` unless a layer at least as high
- * sets that itself, because the plain name says more than the borrowed one.
+ * The highest layer decides. `timeout` stands for `requestTimeout` and `loopTimeout` unless a layer at
+ * least as high sets one itself, because the plain name says more than the borrowed one.
  */
 function topmost(key: OptionKey, layers: readonly Layer[]): Setting | undefined {
   for (const layer of layers.toReversed()) {
     const setting = layer.settings.get(key)
     if (setting !== undefined) return setting
-    if (key !== 'requestTimeout') continue
+    if (key !== 'requestTimeout' && key !== 'loopTimeout') continue
     const timeout = layer.settings.get('timeout')
     if (timeout !== undefined && timeout.value !== null) return timeout
   }

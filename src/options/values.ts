@@ -1,8 +1,8 @@
 /** Reads one value of an option, from text or from a configuration object, and says its range. */
 import { isIP } from 'node:net'
-import { availableParallelism } from 'node:os'
 
 import { formatAddress, parseAddress } from './address.ts'
+import { availableCpus } from './cpus.ts'
 
 import type { OptionEntry } from './entry.ts'
 
@@ -60,7 +60,7 @@ function readScalar(entry: OptionEntry, raw: RawValue): FinishedValue {
     case 'address':
       return readAddress(readString(raw))
     case 'string':
-      return checkForm(entry, readString(raw))
+      return entry.form === 'octal' ? readOctal(raw) : checkForm(entry, readString(raw))
   }
 }
 
@@ -80,6 +80,8 @@ function checkForm(entry: OptionEntry, text: string): string {
     case 'field':
       if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(text) || text.trim() !== text)
         throw new Error('must be a field value without controls')
+      break
+    case 'octal':
       break
     case 'peer':
       if (!isPeer(text)) throw new Error('must be an IP address, a network such as 10.0.0.0/8, unix or *')
@@ -115,6 +117,14 @@ function readString({ value }: RawValue): string {
   if (typeof value !== 'string') throw new Error('must be a string')
   if (value.includes('\0')) throw new Error('must not hold a NUL')
   return value
+}
+
+/** A number means what it is, and text its octal digits, as a shell has them. */
+function readOctal({ value }: RawValue): string {
+  const digits = typeof value === 'number' ? value.toString(8) : typeof value === 'string' ? value : ''
+  const match = /^(?:0o?)?([0-7]{1,3})$/.exec(digits)
+  if (match === null) throw new Error('must be an octal number, 0 to 777')
+  return (match[1] as string).padStart(3, '0')
 }
 
 function readBoolean({ value, isText }: RawValue): boolean {
@@ -160,7 +170,7 @@ const UNITS: Partial<Record<OptionEntry['type'], Readonly<Record<string, number>
 function toNumber(entry: OptionEntry, { value, isText }: RawValue): number | undefined {
   if (typeof value === 'number') return checkNumber(entry, value)
   if (typeof value !== 'string') return undefined
-  if (entry.words?.includes(value) === true) return availableParallelism()
+  if (entry.words?.includes(value) === true) return availableCpus()
   const match = /^(-?\d+(?:\.\d+)?)([a-z]*)$/.exec(value.trim().toLowerCase())
   if (match === null) return undefined
   const [, digits, unit] = match as unknown as [string, string, string]

@@ -1,0 +1,239 @@
+/** The master and its workers, through real processes: start, deaths, crash loops. */
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { describe, expect, test } from 'vitest'
+
+import { childrenOf, runCli, startCli } from './harness/cli.ts'
+import { RawClient, request, turns } from './harness/client.ts'
+import { folderWith } from './harness/folder.ts'
+import { LOCAL, POOL, READY, gone, logged, millisecondsOf, pidOf, startPool as start } from './harness/pool.ts'
+import { timeLimit } from './harness/scale.ts'
+
+describe('a start', () => {
+  test('says how many workers are ready, and each of them serves', async () => {
+    const cli = await start(['-w', '3'])
+    expect(cli.ready['workers']).toBe(3)
+    const clients = await Promise.all(Array.from({ length: 12 }, () => RawClient.connect(cli)))
+    const pids = await Promise.all(clients.map(async (client) => (await client.request()).text))
+    expect(new Set(pids).size).toBe(3)
+    expect(new Set(pids.map(Number))).toEqual(new Set(childrenOf(cli.child.pid)))
+  })
+
+  test('spreads 64 connections over 4 workers, each within 2 of the mean', async () => {
+    const cli = await start(['-w', '4'])
+    const clients = await Promise.all(Array.from({ length: 64 }, () => RawClient.connect(cli)))
+    const counts = new Map<string, number>()
+    for (const client of clients) {
+      const { text } = await client.request()
+      counts.set(text, (counts.get(text) ?? 0) + 1)
+    }
+    expect(counts.size).toBe(4)
+    for (const count of counts.values()) expect(Math.abs(count - 16)).toBeLessThanOrEqual(2)
+  })
+
+  test('gives the application the arguments and the directory of the program', async () => {
+    const cli = await start(['-w', '1'])
+    expect((await request(cli, { path: '/argv' })).text).toBe(`${POOL} --bind 127.0.0.1:0 --log-level debug -w 1`)
+  })
+
+  test('keeps the application out of the master', async () => {
+    const folder = folderWith({
+      'app.mjs': 'process.stderr.write(`loaded in ${process.pid}\\n`)\nexport default () => new Response()',
+    })
+    const cli = await startCli([join(folder, 'app.mjs'), ...LOCAL, '-w', '2'], { expectLog: [/^loaded in/] })
+    const pids = Array.from(cli.output().stderr.matchAll(/loaded in (\d+)/g), ([, pid]) => Number(pid))
+    expect(new Set(pids)).toEqual(new Set(childrenOf(cli.child.pid)))
+  })
+
+  test('serves on with those that could start when others could not', async () => {
+    // The second one to come finds the mark of the first.
+    const app = `import { mkdirSync, existsSync } from 'node:fs'
+      try { mkdirSync('first') } catch { if (!existsSync('later')) { mkdirSync('later'); throw new Error('no database') } }
+      export default () => new Response('hello')`
+    const cli = await startCli(['app.mjs', ...LOCAL, '-w', '2'], {
+      cwd: folderWith({ 'app.mjs': app }),
+      expectLog: [
+        /app\.mjs could not be loaded: Error: no database/,
+        /worker \d \(pid \d+\) ended with code 4: it could not start; /,
+      ],
+    })
+    while (childrenOf(cli.child.pid).length < 2 || !cli.output().stderr.includes(READY)) await turns(1)
+    expect((await request(cli)).text).toBe('hello')
+  })
+
+  test.each([
+    ['before it is ready', 'process.exit(0)', 'ended with code 0 before it was ready'],
+    ['by a signal', "process.kill(process.pid, 'SIGKILL')", 'was ended by SIGKILL before it was ready'],
+  ])('ends with 3 when the only worker ends %s', async (_what, app, message) => {
+    const { code, stdout, stderr } = await runCli(['app.mjs', ...LOCAL], { cwd: folderWith({ 'app.mjs': app }) })
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' })
+    expect(stderr).toBe(`gneiss: worker 1 ${message} [ERR_BOOT]\n`)
+  })
+
+  test('ends with 3 when no worker is ready within bootTimeout, also while its loop is blocked', async () => {
+    const folder = folderWith({ 'app.mjs': 'for (;;);' })
+    const seconds = await millisecondsOf(async () => {
+      const { code, stderr } = await runCli(['app.mjs', ...LOCAL, '--boot-timeout', '300ms'], { cwd: folder })
+      expect({ code, stderr }).toEqual({
+        code: 3,
+        stderr: 'gneiss: worker 1 was not ready within bootTimeout [ERR_BOOT]\n',
+      })
+    })
+    expect(seconds).toBeLessThan(6000)
+  })
+})
+
+describe('a worker that dies', () => {
+  test('is replaced, and one line says all that is known of it', async () => {
+    const cli = await start(['-w', '1'], {
+      expectLog: [
+        /\[warn\] worker 1 \(pid \d+\) was ended by SIGKILL: nobody here has sent that; up \d+\.\d\d s, 1 request in flight, 1 death within 60 s, next start in 0\.\d\d s$/,
+      ],
+    })
+    const pid = await pidOf(cli)
+    const client = await RawClient.connect(cli)
+    await client.send('GET /hang HTTP/1.1\r\nhost: a\r\n\r\n')
+    await request(cli)
+    process.kill(pid, 'SIGKILL')
+    await client.ended()
+    expect(await pidOf(cli)).not.toBe(pid)
+  })
+
+  test.each([
+    ['/exit/7', [/ended with code 7: it ended without a word; /]],
+    // Node prints a native stack.
+    ['/abort', [/was ended by SIGABRT: nobody here has sent that; /, /^(?!\[20)/]],
+  ])('by %s is a crash like any other', async (path, lines) => {
+    const cli = await start(['-w', '1'], { expectLog: lines })
+    await request(cli, { path }).catch(() => undefined)
+    await logged(cli, READY, 2)
+    expect((await request(cli)).status).toBe(200)
+  })
+
+  test('of an error that nobody handled finishes what is open, and has a successor meanwhile', async () => {
+    const cli = await start(['-w', '1'], {
+      expectLog: [
+        /\[critical\] uncaught error/,
+        /\[warn\] worker 1 \(pid \d+\) leaves: an error of the application that nobody handled; /,
+      ],
+    })
+    const slow = await RawClient.connect(cli)
+    await slow.send('GET /wait/1000 HTTP/1.1\r\nhost: a\r\n\r\n')
+    const first = await pidOf(cli)
+    await request(cli, { path: '/throw' })
+    await logged(cli, 'leaves: ')
+    // The successor answers before the slow request is answered.
+    while ((await pidOf(cli)) === first);
+    expect(slow.reader.available).toBe(0)
+    expect((await slow.read()).text).toBe(String(first))
+    await gone(first)
+  })
+
+  test('by SIGTERM of somebody is replaced at once and is no crash', async () => {
+    const cli = await start(['-w', '1'])
+    const first = await pidOf(cli)
+    process.kill(first, 'SIGTERM')
+    await logged(cli, READY, 2)
+    expect(await pidOf(cli)).not.toBe(first)
+    await gone(first)
+    expect(cli.output().stderr).toMatch(
+      /\[info\] worker 1 \(pid \d+\) leaves: it was asked to; .*next start in 0\.00 s/,
+    )
+  })
+
+  test(
+    'of two costs no more than the requests it held, six times',
+    async () => {
+      const cli = await start(['-w', '2', '--crash-loop', 'ignore'], {
+        expectLog: [/was ended by SIGKILL/, /crash loop/],
+      })
+      const lost: number[] = []
+      let isOver = false
+      const drive = async (isKept: boolean): Promise<void> => {
+        while (!isOver) {
+          const client = await RawClient.connect(cli)
+          try {
+            do {
+              const { status, header } = await client.request()
+              expect(status).toBe(200)
+              if (header('connection') === 'close') break
+            } while (isKept && !isOver)
+          } catch {
+            lost.push(performance.now())
+          } finally {
+            await client.close()
+          }
+        }
+      }
+      const clients = [
+        ...Array.from({ length: 20 }, () => drive(true)),
+        ...Array.from({ length: 20 }, () => drive(false)),
+      ]
+      for (let round = 0; round < 6; round++) {
+        const before = lost.length
+        const victim = await pidOf(cli)
+        const took = await millisecondsOf(async () => {
+          process.kill(victim, 'SIGKILL')
+          await logged(cli, READY, 3 + round)
+        })
+        // It held half of the connections, and one request of each at most.
+        expect(lost.length - before).toBeLessThanOrEqual(40)
+        expect(took).toBeLessThan(20_000)
+      }
+      isOver = true
+      await Promise.all(clients)
+    },
+    timeLimit(60_000),
+  )
+})
+
+describe('a crash loop', () => {
+  /** Ends 50 ms after it has told its master that it is ready. */
+  const DYING = `const send = process.send.bind(process)
+    process.send = (message, ...rest) => {
+      if (message.gneiss === 'ready') setTimeout(() => process.exit(9), 50)
+      return send(message, ...rest)
+    }
+    export default () => new Response('hello')`
+  const folder = (): string => folderWith({ 'app.mjs': DYING })
+
+  test('with exit ends with 7 when none has been ready for the grace', async () => {
+    const { code, stderr } = await runCli(['app.mjs', ...LOCAL, '--crash-loop-grace', '1s'], { cwd: folder() })
+    expect(code).toBe(7)
+    const lines = stderr.trimEnd().split('\n')
+    expect(lines.at(-1)).toBe('gneiss: workers keep dying, and none has been ready for crashLoopGrace [ERR_CRASH_LOOP]')
+    expect(stderr).toContain('5 deaths within 60 s are a crash loop')
+    expect(stderr.split('ended with code 9').length - 1).toBeLessThanOrEqual(6)
+  })
+
+  test('with degrade lives on, and waits', async () => {
+    const cli = await startCli(['app.mjs', ...LOCAL, '--crash-loop', 'degrade', '--crash-loop-grace', '100ms'], {
+      cwd: folder(),
+    })
+    await logged(cli, 'are a crash loop')
+    expect(cli.output().stderr).toMatch(/5 deaths within 60 s, next start in 1\d\.\d s/)
+    cli.child.kill('SIGTERM')
+    expect((await cli.exited()).code).toBe(0)
+  })
+})
+
+describe('a failure to start after the first was ready', () => {
+  test('is a crash with a delay: the others serve, and it recovers by itself', async () => {
+    const app = `import { existsSync } from 'node:fs'
+      if (existsSync('down')) throw new Error('no database')
+      export default () => new Response(String(process.pid))`
+    const cwd = folderWith({ 'app.mjs': app })
+    const cli = await startCli(['app.mjs', ...LOCAL, '-w', '2', '--crash-loop', 'ignore'], {
+      cwd,
+      expectLog: [/was ended by SIGKILL/, /Error: no database/, /it could not start/],
+    })
+    writeFileSync(join(cwd, 'down'), '')
+    process.kill(await pidOf(cli), 'SIGKILL')
+    await logged(cli, 'it could not start', 3)
+    for (let round = 0; round < 20; round++) expect((await request(cli)).status).toBe(200)
+    rmSync(join(cwd, 'down'))
+    await logged(cli, READY)
+    expect((await request(cli)).status).toBe(200)
+  })
+})

@@ -1,0 +1,145 @@
+/**
+ * The program of a worker process: takes its place in the master's cells, loads the application, serves it
+ * on the master's listeners, and says on the channel how it goes.
+ */
+import { exitCodeOf, exitWith, formatFailure } from './cli/failure.ts'
+import { deferFetchGlobals } from './cli/fetch-globals.ts'
+import { Lifecycle, loadFailure, stallFailure } from './cli/lifecycle.ts'
+import { importPreloads, loadHooks } from './config.ts'
+import { GneissError, errorCodeOf } from './errors.ts'
+import { installFetchGlobals } from './fetch/globals.ts'
+import { loadApp } from './loader.ts'
+import { createLogger } from './log.ts'
+import { native } from './native.ts'
+import { serveOptionsOf } from './options/resolve.ts'
+import { serveWorker } from './server.ts'
+import { assume } from './workers/identity.ts'
+import { Descriptor, isMasterMessage } from './workers/protocol.ts'
+import { ExitCode, IGNORED_BY_WORKERS } from './workers/tables.ts'
+
+import type { ErrorCode } from './errors.ts'
+import type { Hooks } from './hooks.ts'
+import type { LoadedApp } from './loader.ts'
+import type { Config } from './options.ts'
+import type { App, Server } from './server/types.ts'
+import type { StartMessage, WorkerMessage } from './workers/protocol.ts'
+
+/** Milliseconds for the hook of a quick stop. */
+const INT_GRACE = 100
+
+let hooks: Partial<Hooks> = {}
+let start: StartMessage
+
+const lifecycle = new Lifecycle({
+  failed: (phase, error) => fail(loadFailure(phase, error)),
+  stalled: (phase) => fail(stallFailure(phase)),
+  leaving: (reason) => tell({ gneiss: 'leaving', reason }),
+})
+for (const signal of IGNORED_BY_WORKERS) process.on(signal, () => {})
+process.on('SIGUSR1', () => {})
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+process.on('message', (message) => {
+  if (!isMasterMessage(message)) return
+  switch (message.gneiss) {
+    case 'start':
+      start = message
+      // Nothing but work may keep the process: that a start never ends is seen by that.
+      process.channel?.unref()
+      void run(message).catch(fail)
+      break
+    case 'stop':
+      void stop(message.timeout, message.isQuick)
+      break
+    case 'reopen':
+      process.emit('SIGUSR1', 'SIGUSR1')
+      break
+  }
+})
+
+async function run({ config, directory, worker, cell, hooksFile }: StartMessage): Promise<never> {
+  // What the master has opened is here already; everything else is done as the user of the worker.
+  assume(config)
+  if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
+  const gate = { fd: Descriptor.cells, index: cell }
+  native.joinCell(gate)
+  native.watchLifeline(Descriptor.lifeline, config.gracefulTimeout * 1000)
+  process.title = `gneiss: worker [${config.procName}]`
+  const log = createLogger(config.logLevel)
+  process.once('disconnect', () => {
+    log.warn('the master is gone: open requests are finished, then the process ends')
+    lifecycle.stop(config.gracefulTimeout, ExitCode.orphaned)
+  })
+  process.chdir(directory)
+  const server = { masterPid: process.ppid, log }
+  await importPreloads(config)
+  if (hooksFile !== undefined) hooks = await loadHooks(hooksFile)
+  await runHook('postFork', () => hooks.postFork?.(server, worker))
+  const loaded = await loadApplication(config)
+  lifecycle.starting({ log, gracefulTimeout: config.gracefulTimeout })
+  const running = await serve(config, loaded, {
+    ...gate,
+    beforeOpen: () => runHook('postWorkerInit', () => hooks.postWorkerInit?.(worker)),
+  })
+  if (lifecycle.serving(running)) {
+    const { mode } = running.stats()
+    tell({ gneiss: 'ready', interface: loaded.interface, why: loaded.why, mode })
+  }
+  const exitCode = await lifecycle.ended
+  try {
+    await hooks.workerExit?.(server, worker)
+  } catch (error) {
+    log.error('the hook workerExit failed', error)
+  }
+  tell({ gneiss: 'stopped', stats: running.stats() })
+  process.exit(exitCode)
+}
+
+async function loadApplication(config: Config): Promise<LoadedApp> {
+  // The application may keep the global `Response` while it is loaded.
+  const install = config.fastResponse ? deferFetchGlobals(installFetchGlobals) : () => {}
+  const loaded = await loadApp(config.app as string, { factory: config.factory, interface: config.interface })
+  // It will be needed: better now than within the first request.
+  if (loaded.interface === 'fetch') install()
+  return loaded
+}
+
+async function serve(config: Config, loaded: LoadedApp, gate: Parameters<typeof serveWorker>[2]): Promise<Server> {
+  const bind = config.bind.map((_, index) => `fd://${Descriptor.listeners + index}`)
+  const { interface: name } = loaded
+  const options = { ...serveOptionsOf(config), bind, interface: name, fastResponse: false }
+  return await serveWorker(loaded.app as App, options, gate)
+}
+
+async function stop(timeout: number, isQuick: boolean): Promise<void> {
+  if (isQuick && hooks.workerInt !== undefined) {
+    const late = new Promise<void>((resolve) => {
+      setTimeout(resolve, INT_GRACE).unref()
+    })
+    await Promise.race([late, (async () => hooks.workerInt?.(start.worker))().catch(() => {})])
+  }
+  lifecycle.stop(timeout)
+}
+
+/** A hook before the worker is ready: it may refuse. */
+async function runHook(name: string, hook: () => void | Promise<void>): Promise<void> {
+  try {
+    await hook()
+  } catch (cause) {
+    throw new GneissError('ERR_BOOT', `the hook ${name} failed: ${(cause as Error)?.message ?? String(cause)}`, {
+      cause,
+    })
+  }
+}
+
+/** Tells the master why; it says so to people, once for all workers. */
+function fail(error: unknown): never {
+  if (!process.connected) exitWith(error)
+  const exitCode = exitCodeOf(error)
+  tell({ gneiss: 'failed', code: errorCodeOf(error) as ErrorCode | undefined, exitCode, text: formatFailure(error) })
+  process.exit(exitCode)
+}
+
+/** The channel is written at once, so that a message before the end is not lost. */
+function tell(message: WorkerMessage): void {
+  if (process.connected) process.send?.(message, undefined, undefined, () => {})
+}

@@ -1,0 +1,168 @@
+/** One worker process, as its master sees it: how it is started, what it says, how it is ended. */
+import { spawn } from 'node:child_process'
+
+import { Descriptor, isWorkerMessage } from './protocol.ts'
+
+import type { ChildProcess, StdioOptions } from 'node:child_process'
+import type {
+  FailedMessage,
+  LeavingReason,
+  MasterMessage,
+  ReadyMessage,
+  StartMessage,
+  WorkerInfo,
+  WorkerMessage,
+} from './protocol.ts'
+import type { Stats } from '../server/types.ts'
+
+/** What a worker process is started with. */
+export interface Launch {
+  /** Descriptor of the memory of all cells. */
+  readonly cells: number
+  /** Descriptors of the listeners. */
+  readonly listeners: readonly number[]
+  /** Directory to start in, where the arguments of Node mean what they meant for the master. */
+  readonly startDirectory: string
+  /** File that the process runs. */
+  readonly file: string
+  /** Arguments of the program: shown to people and to the application. */
+  readonly argv: readonly string[]
+}
+
+/** Called when something happens to a worker. */
+export interface ChildEvents {
+  said(child: WorkerChild, message: WorkerMessage): void
+  ended(child: WorkerChild, code: number | null, signal: NodeJS.Signals | null): void
+}
+
+/** How far a worker is. */
+export type ChildState = 'booting' | 'ready' | 'leaving' | 'gone'
+
+/** Milliseconds between asking a worker that did not start to end, and killing it. */
+const LAST_GRACE = 2000
+
+/** A process, from its start to its end. */
+export class WorkerChild {
+  readonly info: WorkerInfo
+  readonly cell: number
+  /** When it was started, in milliseconds of `performance.now`. */
+  readonly startedAt: number = performance.now()
+  state: ChildState = 'booting'
+  /** What it said when it became ready. */
+  ready: ReadyMessage | undefined = undefined
+  /** What it said when it could not start. */
+  failure: FailedMessage | undefined = undefined
+  /** Why it said that it leaves. */
+  leaving: LeavingReason | undefined = undefined
+  /** Its last numbers. */
+  stats: Stats | undefined = undefined
+  /** It was told to stop. */
+  wasStopped = false
+  /** It took longer than bootTimeout. */
+  isBootOverdue = false
+  /** It did not end in time after it was told to. */
+  wasKilled = false
+
+  readonly #process: ChildProcess
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #killTimer: NodeJS.Timeout | undefined = undefined
+
+  constructor(launch: Launch, start: Omit<StartMessage, 'gneiss'>, events: ChildEvents) {
+    this.cell = start.cell
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', launch.cells, ...launch.listeners]
+    this.#process = spawn(
+      process.execPath,
+      [...nodeArguments(process.execArgv, start.worker.number), launch.file, ...launch.argv],
+      { stdio, cwd: launch.startDirectory },
+    )
+    this.info = Object.freeze({ ...start.worker, pid: this.#process.pid ?? 0 })
+    // The lifeline: nothing is read or written, and its end is the worker's end as well.
+    this.#process.stdio[Descriptor.lifeline]?.on('error', () => {})
+    this.#process.on('message', (message) => {
+      if (isWorkerMessage(message)) events.said(this, message)
+    })
+    // It could not be started at all, or it takes no more messages; what counts is its end.
+    this.#process.on('error', () => {
+      if (this.#process.pid === undefined) this.#end(events, 1, null)
+    })
+    this.#process.once('exit', (code, signal) => this.#end(events, code, signal))
+    this.#tell({ gneiss: 'start', ...start, worker: this.info })
+  }
+
+  /** Milliseconds since it was started. */
+  get uptime(): number {
+    return performance.now() - this.startedAt
+  }
+
+  /** Asks it to end within so many seconds; what is left a little later is killed. A second call may shorten the time. */
+  stop(timeout: number, isQuick: boolean): void {
+    if (this.state === 'gone') return
+    this.wasStopped = true
+    this.#tell({ gneiss: 'stop', timeout, isQuick })
+    this.killAfter(timeout * 1000 + KILL_MARGIN)
+  }
+
+  /** Kills it unless it ends within so many milliseconds. */
+  killAfter(milliseconds: number): void {
+    clearTimeout(this.#killTimer)
+    this.#killTimer = this.#later(milliseconds, () => {
+      this.wasKilled = true
+      this.signal('SIGKILL')
+    })
+  }
+
+  /** It has so many milliseconds to become ready. */
+  watchBoot(milliseconds: number): void {
+    this.#later(milliseconds, () => {
+      if (this.state !== 'booting') return
+      this.isBootOverdue = true
+      this.signal('SIGTERM')
+      this.#later(LAST_GRACE, () => this.signal('SIGKILL'))
+    })
+  }
+
+  /** Says that log files were moved away. */
+  reopenLogs(): void {
+    this.#tell({ gneiss: 'reopen' })
+  }
+
+  /** Sends a signal; nothing happens to one that has ended. */
+  signal(signal: NodeJS.Signals): void {
+    if (this.state !== 'gone') this.#process.kill(signal)
+  }
+
+  #end(events: ChildEvents, code: number | null, signal: NodeJS.Signals | null): void {
+    if (this.state === 'gone') return
+    for (const timer of this.#timers) clearTimeout(timer)
+    events.ended(this, code, signal)
+    this.state = 'gone'
+    this.#process.stdio[Descriptor.lifeline]?.destroy()
+  }
+
+  #tell(message: MasterMessage): void {
+    if (this.#process.connected) this.#process.send(message, () => {})
+  }
+
+  #later(milliseconds: number, work: () => void): NodeJS.Timeout {
+    const timer = setTimeout(work, Math.min(milliseconds, 2 ** 31 - 1))
+    this.#timers.add(timer)
+    return timer
+  }
+}
+
+/** Milliseconds beyond its time after which a worker is killed: its application has one more second to stop. */
+const KILL_MARGIN = 1500
+
+/**
+ * The arguments of Node for a worker: those of the master, but another port for the inspector, and none
+ * opened by SIGUSR1 where that can be had.
+ */
+export function nodeArguments(master: readonly string[], number: number): string[] {
+  const own = master.map((argument) => {
+    const match = /^(--inspect(?:-brk|-wait)?)(?:=(?:(.*):)?(\d+))?$/.exec(argument)
+    if (match === null) return argument
+    const [, flag, host, port] = match
+    return `${flag}=${host === undefined ? '' : `${host}:`}${Number(port ?? 9229) + number}`
+  })
+  return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1') ? [...own, '--disable-sigusr1'] : own
+}

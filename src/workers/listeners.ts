@@ -1,0 +1,63 @@
+/** The listeners that a master binds for its workers. */
+import { chmodSync, chownSync } from 'node:fs'
+
+import { GneissError, codedError, errorCodeOf } from '../errors.ts'
+import { native } from '../native.ts'
+import { parseAddress } from '../options/address.ts'
+
+import type { Identity } from './identity.ts'
+import type { NativeAddress } from '../native.ts'
+import type { Config } from '../options.ts'
+
+/** A bound listener. */
+export interface BoundListener {
+  /** Descriptor in this process. */
+  readonly fd: number
+  readonly address: Readonly<NativeAddress>
+}
+
+/** Permissions that a Unix socket does not get unless the option says otherwise. */
+const SOCKET_MASK = 0o117
+
+/**
+ * Binds every address; nothing is accepted. Unix sockets belong to the user and group of the workers.
+ * @throws `ERR_BIND` for an address, with none left open; `ERR_OPTION` for a socket that cannot be given away.
+ */
+export function bindListeners(config: Config, identity: Identity): BoundListener[] {
+  const bound: BoundListener[] = []
+  try {
+    for (const text of config.bind) {
+      const listener = native.bindListener(parseAddress(text), config.backlog)
+      bound.push(listener)
+      if (listener.address.family === 'unix' && !text.startsWith('fd:'))
+        prepareSocket(listener.address.host, config, identity)
+    }
+  } catch (cause) {
+    releaseListeners(bound)
+    native.removeSocketFiles()
+    throw errorCodeOf(cause) === undefined ? cause : codedError(cause)
+  }
+  return bound
+}
+
+/** Closes this process's copies. Workers go on; socket files stay. */
+export function releaseListeners(listeners: readonly BoundListener[]): void {
+  for (const { fd } of listeners) native.releaseListener(fd)
+}
+
+function prepareSocket(path: string, config: Config, { uid, gid }: Identity): void {
+  try {
+    const mask = config.umask === null ? SOCKET_MASK : Number.parseInt(config.umask, 8)
+    chmodSync(path, 0o777 & ~mask)
+    if (uid !== undefined || gid !== undefined)
+      chownSync(path, uid ?? process.getuid?.() ?? 0, gid ?? process.getgid?.() ?? 0)
+  } catch (cause) {
+    throw new GneissError(
+      'ERR_OPTION',
+      `the socket ${path} cannot be given to the user of the workers: ${String(cause)}`,
+      {
+        cause,
+      },
+    )
+  }
+}
