@@ -109,6 +109,11 @@ function scalarForms(entry) {
     case 'address':
       return [{ type: 'string', pattern: `^(?:${ADDRESSES.join('|')})$` }]
     case 'string':
+      if (entry.form === 'octal')
+        return [
+          { type: 'integer', minimum: 0, maximum: 0o777 },
+          { type: 'string', pattern: '^(?:0o?)?[0-7]{1,3}$' },
+        ]
       return [{ type: 'string', pattern: entry.form === undefined ? `^${TEXT}*$` : FORMS[entry.form] }]
     default:
       return numberForms(entry)
