@@ -24,14 +24,14 @@ describe('the JavaScript that ships', () => {
       'without workers',
       // What the program imports while it starts, one after the other: itself, the globals, the server.
       ['cli.js', 'fetch/globals.js', 'server.js'],
-      ['chunks/serve.js', 'chunks/start.js', 'cli.js', 'cli/failure.js', 'fetch/globals.js', 'native.js', 'server.js'],
+      ['chunks/serve.js', 'chunks/start.js', 'cli.js', 'failure.js', 'fetch/globals.js', 'native.js', 'server.js'],
     ],
     [
       'of a master',
       ['cli.js', 'workers/master.js'],
-      ['chunks/master.js', 'chunks/start.js', 'cli.js', 'cli/failure.js', 'native.js', 'workers/master.js'],
+      ['chunks/master.js', 'chunks/start.js', 'cli.js', 'failure.js', 'native.js', 'workers/master.js'],
     ],
-    ['of a worker', ['worker.js'], ['chunks/serve.js', 'chunks/start.js', 'cli/failure.js', 'native.js', 'worker.js']],
+    ['of a worker', ['worker.js'], ['chunks/serve.js', 'chunks/start.js', 'failure.js', 'native.js', 'worker.js']],
   ])('a start %s loads these files and no others', (_what, first, files) => {
     const loaded = new Set(first)
     for (const file of loaded) for (const imported of importsOf(file)) loaded.add(imported)

@@ -237,6 +237,7 @@ function expectedValues(directory: string): Record<string, string[]> {
     bind: ['0.0.0.0:8000', '127.0.0.1:8000', 'unix:'],
     chdir: [directory],
     config: all,
+    pidfile: all,
     envFiles: all,
     imports: all,
   }

@@ -62,6 +62,7 @@ describe('the tarballs', () => {
       'package.json',
       'schema.json',
       'dist/binding.cjs',
+      'dist/chunks/master.js',
       'dist/chunks/serve.js',
       'dist/chunks/start.js',
       ...modules.flatMap((module) => [`dist/${module}.js`, `dist/${module}.d.ts`]),
@@ -178,7 +179,7 @@ describe('installed without a compiler, a network, and scripts', () => {
       inside('dist/index.js'),
       inside('package.json'),
       inside('schema.json'),
-      '["ERROR_CODES","GneissError","Response","defineApp","defineConfig","serve"]',
+      '["Application","ERROR_CODES","GneissError","Response","defineApp","defineConfig","serve"]',
       `http://json-schema.org/draft-07/schema# ${version}`,
       'ERR_PACKAGE_PATH_NOT_EXPORTED',
     ])

@@ -30,12 +30,13 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
   ['background', 'banner', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
-  ['bridge', 'detect', 'header-text', 'lifespan', 'native', 'options'],
+  ['bridge', 'detect', 'failure', 'header-text', 'lifespan', 'native', 'options'],
   ['define', 'exchange', 'loader', 'scope'],
-  ['config', 'dispatch'],
+  ['config', 'dispatch', 'lifecycle'],
   ['asgi', 'fetch', 'rsgi'],
   ['server'],
   ['workers'],
+  ['application'],
   ['cli', 'index', 'streaming'],
   ['worker'],
 ]

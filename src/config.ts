@@ -15,11 +15,17 @@ import { layerOfObject } from './options/object.ts'
 import { resolveOption, resolveOptions } from './options/resolve.ts'
 
 import type { Hooks } from './hooks.ts'
-import type { Config, OptionKey } from './options.ts'
+import type { Config, OptionKey, Options } from './options.ts'
 import type { Layer, Resolved } from './options/resolve.ts'
 
 /** Names of the configuration file, in the order in which they are looked for. */
 export const CONFIG_FILES = ['gneiss.config.ts', 'gneiss.config.js', 'gneiss.config.mjs', 'gneiss.config.json'] as const
+
+/** What a program sets in code: under its configuration file, and over its environment. */
+export interface CodeLayers {
+  readonly below?: Options
+  readonly above?: Options
+}
 
 /** The configuration, and what else its file says. */
 export interface LoadedConfig extends Resolved {
@@ -35,17 +41,23 @@ export interface LoadedConfig extends Resolved {
  * @throws `ERR_OPTION` for an option; `ERR_CONFIG` for a file that cannot be read or exports no configuration;
  *   `ERR_APP` for a preload that fails.
  */
-export async function loadConfig(commandLine: Layer): Promise<LoadedConfig> {
+export async function loadConfig(
+  commandLine: Layer,
+  { below = {}, above = {} }: CodeLayers = {},
+): Promise<LoadedConfig> {
+  const [lowest, highest] = [below, above].map((options) =>
+    layerOfObject(options, { kind: 'file', name: 'the program' }),
+  ) as [Layer, Layer]
   const start = process.cwd()
   // What decides where the rest is found must be known before the rest.
-  const first = readFirst([layerOfEnvironment(process.env), commandLine])
+  const first = readFirst([lowest, layerOfEnvironment(process.env), highest, commandLine])
   if (first.chdir !== null) changeDirectory(first.chdir)
   applyEnvironment(first.envFiles, first.rawEnv, start)
   const fromEnvironment = layerOfEnvironment(process.env)
   await importAll(first.imports)
   const file = first.config === null ? findConfig() : resolve(start, first.config)
   const { layers: fileLayers, hooks } = file === undefined ? { layers: [], hooks: {} } : await readConfig(file, start)
-  const layers = [layerOfPlatform(process.env), ...fileLayers, fromEnvironment, commandLine]
+  const layers = [layerOfPlatform(process.env), lowest, ...fileLayers, fromEnvironment, highest, commandLine]
   const resolved = resolveOptions(layers)
   await applyFile(resolved)
   return { ...resolved, hooks, hooksFile: hasWorkerHooks(hooks) ? file : undefined }

@@ -2,6 +2,7 @@
 import { markInterface } from './detect.ts'
 import { GneissError } from './errors.ts'
 
+import type { Hooks } from './hooks.ts'
 import type { Options } from './options.ts'
 import type { InterfaceName } from './protocol.ts'
 
@@ -12,7 +13,7 @@ export interface DefineAppOptions {
 }
 
 /** What a configuration file may export: options, or a function that returns them. */
-export type ConfigInput = Options | (() => Options | Promise<Options>)
+export type ConfigInput = (Options & Partial<Hooks>) | (() => Options | Promise<Options>)
 
 /**
  * Marks an application with its interface, so that nothing has to be guessed from its shape, and

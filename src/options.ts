@@ -133,15 +133,6 @@ const SERVER_OPTIONS = {
     range: [1, 8],
     doc: 'I/O threads of the thread driver; more than 2 seldom pay for one worker.',
   },
-  procName: {
-    type: 'string',
-    default: 'gneiss',
-    flag: 'name',
-    short: 'n',
-    placeholder: 'NAME',
-    isForProgram: true,
-    doc: 'Name in the title of the processes.',
-  },
   requestTimeout: {
     type: 'duration',
     default: 30,

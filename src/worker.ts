@@ -2,13 +2,15 @@
  * The program of a worker process: takes its place in the master's cells, loads the application, serves it
  * on the master's listeners, and says on the channel how it goes.
  */
-import { exitCodeOf, exitWith, formatFailure } from './cli/failure.ts'
+import { exitCodeOf, exitWith, formatFailure } from './failure.ts'
 import { deferFetchGlobals } from './cli/fetch-globals.ts'
-import { Lifecycle, loadFailure, stallFailure } from './cli/lifecycle.ts'
+import { Lifecycle, loadFailure, stallFailure } from './lifecycle.ts'
 import { importPreloads, loadHooks } from './config.ts'
+import { selectInterface } from './detect.ts'
 import { GneissError, errorCodeOf } from './errors.ts'
 import { installFetchGlobals } from './fetch/globals.ts'
 import { loadApp } from './loader.ts'
+import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
 import { native } from './native.ts'
 import { serveOptionsOf } from './options/resolve.ts'
@@ -56,7 +58,7 @@ process.on('message', (message) => {
   }
 })
 
-async function run({ config, directory, worker, cell, hooksFile }: StartMessage): Promise<never> {
+async function run({ config, directory, worker, cell, hooksFile, module }: StartMessage): Promise<never> {
   // What the master has opened is here already; everything else is done as the user of the worker.
   assume(config)
   if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
@@ -74,7 +76,7 @@ async function run({ config, directory, worker, cell, hooksFile }: StartMessage)
   await importPreloads(config)
   if (hooksFile !== undefined) hooks = await loadHooks(hooksFile)
   await runHook('postFork', () => hooks.postFork?.(server, worker))
-  const loaded = await loadApplication(config)
+  const loaded = module === undefined ? await loadApplication(config) : await makeApplication(config, module)
   lifecycle.starting({ log, gracefulTimeout: config.gracefulTimeout })
   const running = await serve(config, loaded, {
     ...gate,
@@ -94,6 +96,32 @@ async function run({ config, directory, worker, cell, hooksFile }: StartMessage)
   process.exit(exitCode)
 }
 
+/** Has the module's own object make the application: the one it runs, or one of the class it exports. */
+async function makeApplication(config: Config, module: string): Promise<Pick<LoadedApp, 'app' | 'interface' | 'why'>> {
+  const { Application, settleIn } = await import('./application.ts')
+  const running = new Promise<InstanceType<typeof Application>>((resolve) => {
+    settleIn({ config, adopt: resolve })
+  })
+  const exported = import(module).then((namespace: Record<string, unknown>) => {
+    const made = Object.values(namespace).find(
+      (value): value is typeof Application => typeof value === 'function' && value.prototype instanceof Application,
+    )
+    if (made !== undefined) return new made()
+    throw new GneissError(
+      'ERR_APP',
+      `${module} exports no class that extends Application and runs none; export the class`,
+    )
+  })
+  let app: unknown
+  try {
+    app = await (await Promise.race([running, exported])).load()
+  } catch (cause) {
+    if (cause instanceof GneissError) throw cause
+    throw new GneissError('ERR_APP', `load of ${module} failed: ${firstLineOf(cause)}`, { cause })
+  }
+  return { app, ...selectInterface(app, config.interface, 'what load returned') }
+}
+
 async function loadApplication(config: Config): Promise<LoadedApp> {
   // The application may keep the global `Response` while it is loaded.
   const install = config.fastResponse ? deferFetchGlobals(installFetchGlobals) : () => {}
@@ -103,7 +131,11 @@ async function loadApplication(config: Config): Promise<LoadedApp> {
   return loaded
 }
 
-async function serve(config: Config, loaded: LoadedApp, gate: Parameters<typeof serveWorker>[2]): Promise<Server> {
+async function serve(
+  config: Config,
+  loaded: Pick<LoadedApp, 'app' | 'interface'>,
+  gate: Parameters<typeof serveWorker>[2],
+): Promise<Server> {
   const bind = config.bind.map((_, index) => `fd://${Descriptor.listeners + index}`)
   const { interface: name } = loaded
   const options = { ...serveOptionsOf(config), bind, interface: name, fastResponse: false }

@@ -46,6 +46,15 @@ export const SUPERVISION_OPTIONS = {
     isForProgram: true,
     doc: 'Longest run of a hook of the master, then it goes on without it.',
   },
+  procName: {
+    type: 'string',
+    default: 'gneiss',
+    flag: 'name',
+    short: 'n',
+    placeholder: 'NAME',
+    isForProgram: true,
+    doc: 'Name in the title of the processes.',
+  },
   pidfile: {
     type: 'string',
     default: null,

@@ -37,6 +37,8 @@ export interface MasterOptions {
   readonly startDirectory: string
   /** File that a worker process runs. */
   readonly file: string
+  /** URL of a module that workers import to have the application made. */
+  readonly module?: string | undefined
   /** Arguments of the program. */
   readonly argv: readonly string[]
 }
@@ -131,7 +133,7 @@ class Master {
     const { startDirectory, file, argv, hooksFile } = this.#options
     const launch = { cells, listeners: this.#listeners.map(({ fd }) => fd), startDirectory, file, argv }
     this.#pool = new Pool(
-      { config, log: this.#log, launch, policy, cells: count, hooksFile },
+      { config, log: this.#log, launch, policy, cells: count, hooksFile, module: this.#options.module },
       {
         starting: (worker) => this.#hooks.run('preFork', this.#info, worker),
         ready: (child) => this.#workerReady(child),

@@ -20,6 +20,8 @@ export interface PoolOptions {
   readonly cells: number
   /** Configuration file, if it has hooks for workers. */
   readonly hooksFile: string | undefined
+  /** Module that workers import to have the application made, if the configuration does not name one. */
+  readonly module: string | undefined
 }
 
 /** Called when something happens that concerns more than one worker. */
@@ -157,7 +159,7 @@ export class Pool {
   }
 
   async #spawn(slot: Slot): Promise<void> {
-    const { policy, config, launch, hooksFile } = this.#options
+    const { policy, config, launch, hooksFile, module } = this.#options
     if (this.#isStopping || slot.isStarting || slot.child !== undefined || !this.#slots.includes(slot)) return
     const wait = policy.waitForSpawn(performance.now())
     if (wait > 0 || this.#freeCells.length === 0) {
@@ -175,7 +177,7 @@ export class Pool {
       return
     }
     native.clearCell(launch.cells, cell, this.generation)
-    const start: Omit<StartMessage, 'gneiss'> = { config, directory: process.cwd(), worker, cell, hooksFile }
+    const start: Omit<StartMessage, 'gneiss'> = { config, directory: process.cwd(), worker, cell, hooksFile, module }
     slot.child = new WorkerChild(launch, start, {
       said: (child, message) => this.#hear(slot, child, message),
       ended: (child, code, signal) => this.#ended(slot, child, code, signal),

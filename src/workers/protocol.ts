@@ -21,6 +21,8 @@ export interface StartMessage {
   readonly cell: number
   /** The configuration file, if it has hooks for workers. */
   readonly hooksFile: string | undefined
+  /** URL of the module whose `Application` object makes the application; undefined when the option `app` names it. */
+  readonly module: string | undefined
 }
 
 /** Says to a worker: serve what is open, for so many seconds at most, then end. A later one may shorten the time. */

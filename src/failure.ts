@@ -1,8 +1,8 @@
 /** How the program says that it cannot go on: one clear line, what lies behind it, an exit code. */
-import { ERROR_CODES, GneissError, errorCodeOf } from '../errors.ts'
-import { escapeControls } from '../log.ts'
+import { ERROR_CODES, GneissError, errorCodeOf } from './errors.ts'
+import { escapeControls } from './log.ts'
 
-import type { ErrorCode } from '../errors.ts'
+import type { ErrorCode } from './errors.ts'
 
 /** Writes an error to stderr and ends the process with the exit code of its kind. */
 export function exitWith(error: unknown): never {
@@ -47,7 +47,7 @@ function causesOf(error: Error, code: ErrorCode): string[] {
   return lines
 }
 
-const OUR_FILES = new URL('../', import.meta.url).href
+const OUR_FILES = new URL('./', import.meta.url).href
 
 /** Without the frames of Node and of this package, which are the same for everybody. */
 function stackOf(thrown: unknown): string[] {

@@ -1,9 +1,9 @@
 /** From the start of the program to its exit code: signals, errors that nobody handled, and the end. */
-import { GneissError, errorCodeOf } from '../errors.ts'
-import { firstLineOf } from '../loader/module.ts'
+import { GneissError, errorCodeOf } from './errors.ts'
+import { firstLineOf } from './loader/module.ts'
 
-import type { Logger } from '../log.ts'
-import type { Server } from '../server/types.ts'
+import type { Logger } from './log.ts'
+import type { Server } from './server/types.ts'
 
 /** Where the program stands: what a signal or an error means depends on it. */
 export type Phase = 'loading' | 'serving' | 'starting' | 'stopping'
