@@ -108,7 +108,7 @@ describe.each(INTERFACES)('%s', (name) => {
         }
         export default apps['${name}']`,
     })
-    const cli = await startCli([`${folder}/app.mjs`, '--bind', '127.0.0.1:0', '--lifespan', 'off'])
+    const cli = await startCli([`${folder}/app.mjs`, '--bind', '127.0.0.1:0', '--lifespan', 'off', '--workers', '0'])
     const clients = await Promise.all(Array.from({ length: 5 }, () => RawClient.connect(cli.url)))
     for (const client of clients) {
       await client.send('GET /wait HTTP/1.1\r\nhost: a\r\n\r\n')

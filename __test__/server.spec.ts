@@ -30,6 +30,7 @@ function temporaryFolder(): string {
 describe('the package', () => {
   test('exports what its index says and nothing else', () => {
     expect(Object.keys(gneiss).toSorted()).toEqual([
+      'Application',
       'ERROR_CODES',
       'GneissError',
       'Response',

@@ -107,15 +107,35 @@ describe('a stop', () => {
     expect(late).toBeLessThan(1000)
   })
 
-  test('serves on for shutdownDelay first', async () => {
-    const cli = await start(['--shutdown-delay', '700ms'])
-    const took = await millisecondsOf(async () => {
-      cli.child.kill('SIGTERM')
-      await logged(cli, 'SIGTERM: stopping')
-      expect((await request(cli)).status).toBe(200)
-      expect((await cli.exited()).code).toBe(0)
+  test.each(['0', '1'])('with --workers %s serves on for shutdownDelay first', async (workers) => {
+    const cli = await start(['-w', workers, '--shutdown-delay', '700ms'])
+    const began = performance.now()
+    cli.child.kill('SIGTERM')
+    while (performance.now() - began < 500) expect((await request(cli)).status).toBe(200)
+    expect((await cli.exited()).code).toBe(0)
+    expect(performance.now() - began).toBeGreaterThan(650)
+  })
+
+  test('cuts an open stream at the end of gracefulTimeout, and the application hears of it', async () => {
+    const cli = await start(['--graceful-timeout', '500ms'], { expectLog: ['aborted'] })
+    const client = await RawClient.connect(cli)
+    await client.send('GET /stream HTTP/1.1\r\nhost: a\r\n\r\n')
+    await client.readHead()
+    const took = await millisecondsOf(() => cli.stop())
+    expect(took).toBeGreaterThan(400)
+    expect(took).toBeLessThan(2500)
+  })
+
+  test('by a signal to the whole process group replaces nobody and says nothing', async () => {
+    const child = spawn(process.execPath, [`${ROOT}dist/cli.js`, POOL, ...LOCAL, '-w', '2'], {
+      env: cleanEnv(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     })
-    expect(took).toBeGreaterThan(650)
+    const { line, exit } = watch(child)
+    await line('ready')
+    process.kill(-(child.pid as number), 'SIGINT')
+    expect(await exit).toMatchObject({ code: 0, stderr: '' })
   })
 
   test('kills a worker whose loop is blocked at the end of its time, and says so', async () => {

@@ -151,7 +151,7 @@ export class WorkerChild {
 }
 
 /** Milliseconds beyond its time after which a worker is killed: its application has one more second to stop. */
-const KILL_MARGIN = 1500
+export const KILL_MARGIN = 1500
 
 /**
  * The arguments of Node for a worker: those of the master, but another port for the inspector, and none

@@ -1,6 +1,6 @@
 /** The workers of a master: how many there are, who takes whose place, and their common end. */
 import { native } from '../native.ts'
-import { WorkerChild } from './child.ts'
+import { KILL_MARGIN, WorkerChild } from './child.ts'
 import { countOomKills, describeDeath } from './deaths.ts'
 
 import type { Logger } from '../log.ts'
@@ -58,7 +58,10 @@ interface Slot {
 }
 
 /** Milliseconds between two looks for a free cell. */
-const CELL_RETRY = 100
+const CELL_RETRY = 10
+
+/** Milliseconds in which a signal to the process group reaches all of it. */
+const GROUP_SIGNAL = 50
 
 /** Keeps as many workers as are wanted. */
 export class Pool {
@@ -163,7 +166,7 @@ export class Pool {
     if (this.#isStopping || slot.isStarting || slot.child !== undefined || !this.#slots.includes(slot)) return
     const wait = policy.waitForSpawn(performance.now())
     if (wait > 0 || this.#freeCells.length === 0) {
-      this.#spawnLater(slot, Math.max(wait, CELL_RETRY / 10))
+      this.#spawnLater(slot, Math.max(wait, CELL_RETRY))
       return
     }
     policy.spawned(performance.now())
@@ -200,16 +203,21 @@ export class Pool {
         break
       case 'leaving':
         child.leaving = message.reason
-        // Its successor need not wait for what it still serves.
-        if (child.state === 'ready' && slot.child === child && !this.#isStopping) {
-          child.killAfter(this.#options.config.gracefulTimeout * 1000 + 1500)
-          this.#detach(slot, child, null, null)
-        }
+        // A signal to the whole process group may be on its way to us as well, and then nobody is replaced.
+        if (message.reason === 'signal') setTimeout(() => this.#left(slot, child), GROUP_SIGNAL)
+        else this.#left(slot, child)
         break
       case 'stopped':
         child.stats = message.stats
         break
     }
+  }
+
+  /** The worker accepts no more, but still serves: its successor need not wait for that. */
+  #left(slot: Slot, child: WorkerChild): void {
+    if (child.state !== 'ready' || slot.child !== child || this.#isStopping) return
+    child.killAfter(this.#options.config.gracefulTimeout * 1000 + KILL_MARGIN)
+    this.#detach(slot, child, null, null)
   }
 
   #becameReady(slot: Slot, child: WorkerChild, message: Extract<WorkerMessage, { gneiss: 'ready' }>): void {
