@@ -138,7 +138,7 @@ describe('a worker that dies', () => {
     expect(await pidOf(cli)).not.toBe(first)
     await gone(first)
     expect(cli.output().stderr).toMatch(
-      /\[info\] worker 1 \(pid \d+\) leaves: it was asked to; .*next start in 0\.00 s/,
+      /\[info\] worker 1 \(pid \d+\) (?:leaves|ended with code 0): it was asked to; .*next start in 0\.00 s/,
     )
   })
 

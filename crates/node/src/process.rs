@@ -23,6 +23,7 @@ use socket2::Socket;
 
 use crate::error::Code;
 use crate::options::whole;
+use crate::sys::process::{ended_child, exit_now, reap, try_lock};
 use crate::{sys, workers};
 
 type Failure = napi::Error<Code>;
@@ -107,8 +108,8 @@ pub fn notify_service(path: String, text: String) -> bool {
 #[napi]
 pub fn reap_orphans(known: Vec<i32>) -> u32 {
     let mut count = 0_u32;
-    while let Some(pid) = sys::ended_child() {
-        if known.contains(&pid) || !sys::reap(pid) {
+    while let Some(pid) = ended_child() {
+        if known.contains(&pid) || !reap(pid) {
             break;
         }
         count = count.saturating_add(1);
@@ -128,7 +129,7 @@ fn hold(mut socket: &Socket, grace: Duration) {
     }
     workers::leave_cells();
     thread::sleep(grace);
-    sys::exit_now(ORPHANED);
+    exit_now(ORPHANED);
 }
 
 /// The file, locked. `None` when somebody else has it.
@@ -141,7 +142,7 @@ fn locked(path: &Path) -> io::Result<Option<File>> {
             .truncate(false)
             .mode(0o644)
             .open(path)?;
-        if !sys::try_lock(&file)? {
+        if !try_lock(&file)? {
             return Ok(None);
         }
         // Its owner may have removed it while we waited to be first.

@@ -11,22 +11,20 @@ mod hot;
 mod isolate;
 #[cfg(gneiss_probe)]
 pub(crate) mod probe;
-mod process;
+pub(crate) mod process;
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::null_mut;
 
+use crate::env::EnvState;
 use gneiss_core::fail;
 use napi_sys as raw;
-
-use crate::env::EnvState;
 
 pub(crate) use bell::{BellHandle, ExitHook};
 pub(crate) use cells::{CellMemory, is_alive, monotonic};
 pub(crate) use hot::{ARGUMENTS, HotCall};
 pub(crate) use isolate::{CleanupHook, adopt_descriptor, event_loop, install, pin_image, state_of};
-pub(crate) use process::{ended_child, exit_now, reap, try_lock};
 
 /// Proof of being called by Node on the right thread. Neither `Send` nor `Sync`.
 pub(crate) struct Scope<'s> {
