@@ -217,9 +217,9 @@ describe('responseStream', () => {
         const room = stream.sendBytes(Buffer.alloc(65_536, 'x'))
         if (room !== undefined) {
           full.resolve()
-          await room.then(undefined, left.resolve)
+          const error: unknown = await room.then(undefined, (reason: unknown) => reason)
+          if (error !== undefined) return left.resolve(error)
         }
-        if (protocol.signal.aborted) break
         await new Promise((resolve) => setImmediate(resolve))
       }
     })
