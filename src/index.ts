@@ -25,6 +25,7 @@ export type {
   Scope,
   Send,
   SendMessage,
+  TimeoutMessage,
 } from './asgi/types.ts'
 export type { ConfigInput, DefineAppOptions } from './define.ts'
 export type { CodeEntry, ErrorCode, Fault } from './errors.ts'

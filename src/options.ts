@@ -3,6 +3,9 @@
  * printed configuration and the types below all come from this table.
  */
 
+import { ACCESS_LOG } from './options/access-log.ts'
+import { OVERLOAD } from './options/overload.ts'
+
 import type { OptionEntry } from './options/entry.ts'
 
 /** The table. Keys are those of the configuration file and of `serve`. */
@@ -270,6 +273,7 @@ export const OPTIONS = {
     range: [1024, 1_073_741_824],
     doc: 'Answer held for a client that has not read it yet.',
   },
+  ...OVERLOAD,
   serverHeader: {
     type: 'string',
     form: 'field',
@@ -306,6 +310,7 @@ export const OPTIONS = {
     isForProgram: true,
     doc: 'Print every value and where it comes from, then exit.',
   },
+  ...ACCESS_LOG,
   logLevel: {
     type: 'enum',
     values: ['critical', 'error', 'warn', 'info', 'debug'],
@@ -321,6 +326,7 @@ export const HEADINGS: Readonly<Partial<Record<OptionKey, string>>> = {
   workers: 'Processes',
   requestTimeout: 'Deadlines',
   limitRequestHead: 'Limits',
+  maxQueue: 'Overload',
   serverHeader: 'Answers',
   config: 'Operation',
 }

@@ -169,6 +169,10 @@ class LocalServer implements Server {
     return this
   }
 
+  reopenLogs(): void {
+    native.reopenLogs()
+  }
+
   async close({ timeout }: CloseOptions = {}): Promise<void> {
     await this.#close(timeout === undefined ? toMilliseconds(this.#config.gracefulTimeout) : millisecondsOf(timeout))
   }

@@ -81,8 +81,19 @@ pub struct Counters {
     pub doorbell_refs: Counter,
     /// Connections accepted.
     pub connections_total: Counter,
-    /// Requests that reached the application.
+    /// Requests handed over to the application, those included that end while they wait for it.
     pub requests_total: Counter,
+    /// Requests that the application was called for; written by the thread that calls it, and never more
+    /// than `requests_total`. What lies between waits.
+    pub delivered_total: Counter,
+    /// Of those that lie between, the ones that are over already.
+    pub unread: Counter,
+    /// Requests answered 503 because as many waited as may.
+    pub shed_queue_full_total: Counter,
+    /// Requests answered 503 because they had waited too long, or would.
+    pub shed_queue_wait_total: Counter,
+    /// Requests answered 503 because everybody had been waiting for a while.
+    pub shed_loop_delay_total: Counter,
     /// Requests refused before they reached the application.
     pub refused_total: Counter,
     /// Exchanges that ended without an answer of the application.

@@ -1,5 +1,8 @@
 //! The words that travel between the engine and whoever answers: ids, events, reasons.
 
+use crate::access::Recorder;
+use crate::overload::Rejection;
+
 /// Names an open exchange: 24 bits of slot, 24 bits of generation, 5 bits of owner.
 ///
 /// It fits a double below 2^53. An id outlives its exchange harmlessly: every call with a stale id
@@ -119,6 +122,8 @@ pub enum AbortReason {
     ServerClosed = 8,
     /// A fault of our own.
     Internal = 9,
+    /// It has waited for the application too long; 503 was sent.
+    Overloaded = 10,
 }
 
 /// Names a server of a table.
@@ -161,6 +166,8 @@ pub enum Event {
         id: Id,
         /// The server it came to.
         server: ServerKey,
+        /// Its number among the requests that its owner has handed over for the server.
+        ticket: u64,
         /// Packed facts.
         meta: Meta,
         /// Where its text begins in the arena: the target, then the head.
@@ -236,6 +243,7 @@ impl<'a> Delivery<'a> {
                 offset,
                 target_len,
                 head_len,
+                ..
             } => {
                 let text = arena.get(offset..).unwrap_or_default();
                 let (target, rest) = text.split_at_checked(target_len).unwrap_or_default();
@@ -283,6 +291,16 @@ pub enum BodyOutcome {
 pub trait Exchanges {
     /// Opens an exchange on the connection that is being worked on; none when every slot is taken.
     fn open(&mut self) -> Option<Id>;
+    /// Whether a request of a server is turned away because the application has no time for it.
+    fn verdict(&mut self, server: ServerKey) -> Option<Rejection>;
+    /// What is answered to a request that was taken and has waited too long.
+    fn reject(&mut self, server: ServerKey) -> Rejection;
+    /// A request that was handed over is over before the application heard of it.
+    fn unread(&mut self, server: ServerKey, ticket: u64);
+    /// For how many milliseconds the bytes that are worked on have been waiting to be read, at most.
+    fn waited(&self) -> u64;
+    /// Where requests of a server are noted, and the arena; none where they are not.
+    fn recorder(&mut self, server: ServerKey) -> Option<(&mut Recorder, &[u8])>;
     /// Frees the slot of an exchange.
     fn close(&mut self, id: Id);
     /// Queues an event.

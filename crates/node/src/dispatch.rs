@@ -107,7 +107,7 @@ fn next_local<'s>(scope: &Scope<'s>, driver: &mut Driver) -> Option<Call<'s>> {
         Some(server) => servers.get(usize::from(server.0))?.as_ref(),
         None => servers.iter().flatten().next(),
     };
-    Some(call_of(scope, table.lane_mut().deliver()?, find))
+    Some(call_of(scope, table.deliver()?, find))
 }
 
 /// The next event of the threaded driver.

@@ -19,7 +19,8 @@ impl Connection {
             Phase::Idle => after(self.since, config.keep_alive),
             Phase::Head => after(self.since, config.head_timeout),
             Phase::Exchange => self.open.as_ref().map_or(NEVER, |open| {
-                open.application_deadline().min(open.body_deadline(config))
+                let application = open.application_deadline().min(self.queue_deadline());
+                application.min(open.body_deadline(config))
             }),
             Phase::Flush => NEVER,
             Phase::Linger => after(self.since, LINGER),
@@ -40,7 +41,8 @@ impl Connection {
     pub fn waits_for_peer(&self) -> bool {
         match self.phase {
             Phase::Exchange => self.open.as_ref().is_some_and(|open| {
-                open.body_deadline(&self.config) <= open.application_deadline()
+                let application = open.application_deadline().min(self.queue_deadline());
+                open.body_deadline(&self.config) <= application
             }),
             _ => true,
         }
@@ -50,6 +52,9 @@ impl Connection {
     pub fn on_deadline<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
         if self.deadline() > turn.now {
             return;
+        }
+        if self.queue_deadline() <= turn.now {
+            return self.give_up(turn);
         }
         // An awaited request that does not come is nobody's fault.
         self.counters

@@ -6,6 +6,7 @@ use super::connection::{Connection, Phase, Turn};
 use super::encode::encode_continue;
 use super::forwarded::apply as apply_forwarded;
 use super::head::{BodyFraming, Head, HeadLimits, HeadOutcome, Refusal, Version, parse_head};
+use crate::access::Draft;
 use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges, Id, Meta};
 
 /// A request that is being answered.
@@ -23,6 +24,10 @@ pub(super) struct Open {
     pub(super) expects: bool,
     /// JavaScript knows of it.
     pub(super) is_reported: bool,
+    /// Its number among the requests that were handed over; 0 before it is, and for one that may wait for ever.
+    pub(super) ticket: u64,
+    /// Since when it waits, at most.
+    pub(super) came_at: u64,
     /// None once the body has been received completely.
     pub(super) decoder: Option<BodyDecoder>,
     /// Decoded and not taken.
@@ -42,6 +47,8 @@ pub(super) struct Open {
     pub(super) answer_by: u64,
     pub(super) wants_done: bool,
     pub(super) wants_drain: bool,
+    /// For the access log.
+    pub(super) draft: Option<Box<Draft>>,
 }
 
 /// A body as it is handed out.
@@ -62,6 +69,8 @@ impl Open {
             keep_alive: head.keep_alive,
             expects: head.expect_continue,
             is_reported: false,
+            ticket: 0,
+            came_at: now,
             decoder,
             body: Vec::new(),
             received: 0,
@@ -74,6 +83,7 @@ impl Open {
             answer_by: now.saturating_add(allowance),
             wants_done: false,
             wants_drain: false,
+            draft: None,
         }
     }
 
@@ -175,6 +185,7 @@ impl Connection {
                 0
             }
             HeadOutcome::Refused(refusal) => {
+                self.note_bad_head(turn, data, refusal.status());
                 self.refuse_head(turn, refusal, data);
                 data.len()
             }
@@ -218,6 +229,11 @@ impl Connection {
             }
             framing => Some(BodyDecoder::new(framing, trailers)),
         };
+        if let Some(rejection) = self.is_turned_away(turn, offset, head.target_len) {
+            self.note_refusal(turn, head, offset, 503);
+            turn.exchanges.arena().truncate(offset);
+            return self.turn_away(turn, head, data, rejection);
+        }
         let Some(id) = turn.exchanges.open() else {
             return self.refuse_request(turn, head, offset, 503, data);
         };
@@ -227,6 +243,8 @@ impl Connection {
         self.since = turn.now;
         let mut open = Open::new(id, head, decoder, self.config.request_timeout, turn.now);
         open.keep_alive &= !self.draining;
+        open.came_at = turn.now.saturating_sub(turn.exchanges.waited());
+        open.draft = self.begin_note(turn, head, offset);
         self.open = Some(open);
         self.counters.requests.add(1);
         let mut used = head.consumed;
@@ -241,12 +259,16 @@ impl Connection {
             }
         }
         self.counters.requests_total.add(1);
+        let ticket = self.counters.requests_total.get();
+        let is_exempt = self.is_exempt(turn, offset, head.target_len);
         if let Some(open) = &mut self.open {
             open.is_reported = true;
+            open.ticket = if is_exempt { 0 } else { ticket };
         }
         turn.exchanges.push(Event::Request {
             id,
             server: self.server,
+            ticket,
             meta: self.meta_of(head, has_body),
             offset,
             target_len: head.target_len,
@@ -263,6 +285,7 @@ impl Connection {
         status: u16,
         data: &[u8],
     ) -> usize {
+        self.note_refusal(turn, head, offset, status);
         turn.exchanges.arena().truncate(offset);
         self.counters.refused_total.add(1);
         self.answer_refusal(turn, status, head.is_head);
