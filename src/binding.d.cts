@@ -266,5 +266,8 @@ export interface Stats {
   accessLogDroppedTotal: number
 }
 
+/** Takes the lines about refused requests of a server that wait for its log. */
+export declare function takeRefusals(server: number): Array<string>
+
 /** Lets the process end although the server listens. */
 export declare function unrefServer(server: number): void

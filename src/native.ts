@@ -45,6 +45,8 @@ export const EventKind = {
   abort: 4,
   /** A server has nothing left; the id is the server's, not an exchange's. */
   closed: 5,
+  /** Lines about refused requests wait for `takeRefusals`; the id is the server's. */
+  refused: 6,
 } as const
 
 /** Why an exchange was aborted: the third argument of `Notify`. */
@@ -234,6 +236,8 @@ export interface Native {
   closeServer(server: number, timeout: number): void
   /** For `process.on('exit')`: closes listeners, writes once what is waiting, without blocking. */
   flushAtExit(): void
+  /** Takes the lines about refused requests that wait for the log: few of them, escaped, with a coded reason. */
+  takeRefusals(server: number): string[]
   /** Opens the log files of the process anew, for whoever has moved them away. */
   reopenLogs(): void
   /** Gauges and totals of a server, camelCase, flat. */

@@ -113,8 +113,9 @@ class LocalServer implements Server {
       gate === undefined ? toNativeConfig(config) : { ...toNativeConfig(config), gate },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
+        if (kind === EventKind.refused) return this.#logRefusals()
         if (kind === EventKind.abort) StartupQueue.forget(id)
-        notify(id, kind, detail)
+        return notify(id, kind, detail)
       },
     )
     this.addresses = Object.freeze(native.addresses(this.#number).map((address) => Object.freeze(address)))
@@ -179,6 +180,10 @@ class LocalServer implements Server {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #logRefusals(): void {
+    for (const line of native.takeRefusals(this.#number)) this.#log.info(line)
   }
 
   #close(timeout: number): Promise<void> {

@@ -1,5 +1,6 @@
 //! Live counts and totals of one server.
 
+use crate::refusals::Refusals;
 use crate::sync::{AtomicU64, Ordering};
 
 /// A number with one writer and any number of readers.
@@ -98,6 +99,8 @@ pub struct Counters {
     pub refused_total: Counter,
     /// Exchanges that ended without an answer of the application.
     pub aborted_total: Counter,
+    /// What is said of refused requests.
+    pub refusals: Refusals,
     /// Bytes received.
     pub received_bytes_total: Counter,
     /// Bytes sent.

@@ -160,6 +160,11 @@ pub enum Event {
         /// The exchange.
         id: Id,
     },
+    /// Lines about refused requests wait in the counters of a server.
+    Refused {
+        /// The server.
+        server: ServerKey,
+    },
     /// A complete, valid request head.
     Request {
         /// The exchange.
@@ -184,6 +189,11 @@ pub enum Event {
 pub enum Delivery<'a> {
     /// Nothing is left of a server.
     Closed {
+        /// The server.
+        server: ServerKey,
+    },
+    /// Lines about refused requests of a server wait.
+    Refused {
         /// The server.
         server: ServerKey,
     },
@@ -236,6 +246,7 @@ impl<'a> Delivery<'a> {
             Event::Closed { server } => Self::Closed { server },
             Event::Done { id } => notice(id, Notice::Done, 0),
             Event::Drain { id } => notice(id, Notice::Drain, 0),
+            Event::Refused { server } => Self::Refused { server },
             Event::Request {
                 id,
                 server,

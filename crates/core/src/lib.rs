@@ -16,6 +16,7 @@
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
 //! - [`access`]: the access log
 //! - [`overload`]: whether one more request is taken for the application
+//! - [`refusals`]: lines for the log about requests that were refused
 //! - [`gate`]: which of several workers takes the next connection
 //! - [`trusted`]: the peers whose forwarding fields count
 
@@ -45,6 +46,7 @@ pub mod lane;
 #[cfg(gneiss_must_not_compile)]
 mod must_not_compile;
 pub mod overload;
+pub mod refusals;
 pub mod shutdown;
 pub mod slot;
 mod sync;

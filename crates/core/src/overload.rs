@@ -227,6 +227,8 @@ impl Overload {
 struct Rate {
     /// Microseconds; 0 while nothing is known.
     mean: u64,
+    /// The last measurement.
+    last: Option<u64>,
     /// When the present measurement began, and how many had been delivered.
     began: Option<(u64, u64)>,
     idle_since: u64,
@@ -241,6 +243,7 @@ impl Rate {
             }
             if now.saturating_sub(self.idle_since) >= FORGOTTEN {
                 self.mean = 0;
+                self.last = None;
             }
             return;
         }
@@ -252,10 +255,9 @@ impl Rate {
                 .checked_div(count)
                 .unwrap_or(0)
                 .max(1);
-            self.mean = match self.mean {
-                0 => sample,
-                mean => mean.saturating_mul(3).saturating_add(sample) / 4,
-            };
+            // The shorter of two in a row: one long pause, whatever its cause, says nothing about the rate.
+            self.mean = self.last.map_or(self.mean, |last| last.min(sample));
+            self.last = Some(sample);
             self.began = Some((now, delivered));
         }
     }

@@ -87,6 +87,22 @@ fn who_would_wait_too_long_is_told_at_once() {
 }
 
 #[test]
+fn one_pause_says_nothing_about_the_rate() {
+    let mut queue = Queue::new(0, 1_000);
+    for _ in 0..200 {
+        queue.ask();
+    }
+    queue.pass(1);
+    queue.pass(3_000);
+    queue.deliver(2);
+    queue.pass(1);
+    assert_eq!(queue.ask(), None);
+    queue.deliver(50);
+    queue.pass(10);
+    assert_eq!(queue.ask(), None);
+}
+
+#[test]
 fn a_rare_request_says_nothing_about_the_rate() {
     let mut queue = Queue::new(0, 1_000);
     for _ in 0..100 {

@@ -226,6 +226,22 @@ pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
     }))
 }
 
+/// Takes the lines about refused requests of a server that wait for its log.
+#[napi]
+pub fn take_refusals(env: Env, server: u32) -> Result<Vec<String>, Failure> {
+    let state = state_of(env)?;
+    let server = key(server);
+    let counters = match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.remote.counters(server)),
+        None => state.with_driver(|driver| driver.table.counters(server).into_iter().collect()),
+    };
+    let counters = counters.unwrap_or_default();
+    Ok(counters
+        .iter()
+        .flat_map(|counters| counters.refusals.take())
+        .collect())
+}
+
 /// Whether the server gets threads of its own.
 fn is_threaded(config: &NativeConfig, state: &EnvState) -> Result<bool, Failure> {
     let has_loop = uv::is_available() && !state.event_loop().is_null();

@@ -13,6 +13,6 @@ mod writer;
 
 pub use format::{Format, FormatFault};
 pub use queue::{AccessLog, flush_all, reopen_all};
-pub(crate) use record::RequestFacts;
 pub use record::{Draft, Recorder};
+pub(crate) use record::{RequestFacts, remote_of};
 pub use sink::Target;

@@ -242,7 +242,7 @@ pub(super) fn next_piece<'a>(pieces: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// The address of the client, without its port.
-fn remote_of(head: &[u8]) -> &[u8] {
+pub(crate) fn remote_of(head: &[u8]) -> &[u8] {
     let peer = value_after(head, b"\n@peer:").unwrap_or_default();
     match memchr(b' ', peer) {
         Some(space) if !peer.starts_with(b"unix:") => peer.get(..space).unwrap_or_default(),

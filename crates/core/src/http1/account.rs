@@ -1,11 +1,12 @@
 //! What a connection notes of its requests for the access log. Nothing where there is none.
 
 use super::connection::{Connection, Turn};
-use super::head::{Head, Version};
+use super::head::{Head, METHODS, Refusal, Version};
 use super::request::Open;
 use super::status::reason_phrase;
-use crate::access::{Draft, RequestFacts};
-use crate::exchange::{AbortReason, Exchanges};
+use crate::access::{Draft, RequestFacts, remote_of};
+use crate::exchange::{AbortReason, Event, Exchanges};
+use crate::refusals::Complaint;
 
 impl Connection {
     /// Begins a note of the request whose text begins at `offset` of the arena.
@@ -51,10 +52,12 @@ impl Connection {
         status: u16,
     ) {
         if let Some((recorder, _)) = turn.exchanges.recorder(self.server) {
-            let line = data.trim_ascii_start();
-            let end = memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len());
-            let line = line.get(..end).unwrap_or_default();
-            recorder.refused(&self.pseudo, line, status, body_of(status, false));
+            recorder.refused(
+                &self.pseudo,
+                first_line(data),
+                status,
+                body_of(status, false),
+            );
         }
     }
 
@@ -82,6 +85,71 @@ impl Connection {
             end_note(self, turn, draft);
         }
     }
+}
+
+/// Why a request is refused, by a name that stays the same, and in words.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) status: u16,
+    pub(super) code: &'a str,
+    pub(super) reason: &'a str,
+}
+
+impl<'a> Ground<'a> {
+    /// A fault of the peer, whose name is `code`.
+    pub(super) fn of(refusal: Refusal, code: &'a str) -> Self {
+        Self {
+            status: refusal.status(),
+            code,
+            reason: refusal.reason(),
+        }
+    }
+}
+
+impl Connection {
+    /// Has a line about a refused request written to the log, unless there were too many of late.
+    #[cold]
+    pub(super) fn complain<E: Exchanges>(
+        &self,
+        turn: &mut Turn<'_, E>,
+        ground: Ground<'_>,
+        line: &[u8],
+    ) {
+        let complaint = Complaint {
+            status: ground.status,
+            code: ground.code,
+            reason: ground.reason,
+            peer: remote_of(&self.pseudo),
+            line,
+        };
+        if self.counters.refusals.note(turn.now, &complaint) {
+            let server = self.server;
+            turn.exchanges.push(Event::Refused { server });
+        }
+    }
+
+    /// The same of a request whose text begins at `offset` of the arena.
+    #[cold]
+    pub(super) fn complain_of<E: Exchanges>(
+        &self,
+        turn: &mut Turn<'_, E>,
+        ground: Ground<'_>,
+        offset: usize,
+        head: &Head,
+    ) {
+        let method = METHODS.get(usize::from(head.method)).copied().unwrap_or("");
+        let end = offset.saturating_add(head.target_len);
+        let target = turn.exchanges.arena().get(offset..end).unwrap_or_default();
+        let line = [method.as_bytes(), b" ", target].concat();
+        self.complain(turn, ground, line.trim_ascii_start());
+    }
+}
+
+/// The first line of what was received.
+pub(super) fn first_line(data: &[u8]) -> &[u8] {
+    let line = data.trim_ascii_start();
+    let end = memchr::memchr2(b'\r', b'\n', line).unwrap_or(line.len());
+    line.get(..end).unwrap_or_default()
 }
 
 impl Open {

@@ -1,5 +1,6 @@
 //! The deadlines of a connection: every state owns one.
 
+use super::account::Ground;
 use super::answer::Answer;
 use super::connection::{Connection, Ending, Phase, Turn};
 use super::request::Open;
@@ -68,6 +69,21 @@ impl Connection {
             return self.leave(turn.now, Ending::Close);
         };
         let is_body = open.body_deadline(config) <= turn.now;
+        if open.answer == Answer::Waiting {
+            let (status, code, reason) = if is_body {
+                (408, "BodyTimeout", "the body came too slowly")
+            } else {
+                let reason = "the application did not answer within requestTimeout";
+                (504, "RequestTimeout", reason)
+            };
+            let ground = Ground {
+                status,
+                code,
+                reason,
+            };
+            self.complain(turn, ground, b"");
+        }
+        let Some(open) = &self.open else { return };
         match (open.answer, is_body) {
             (Answer::Waiting, true) => self.refuse(turn, 408, AbortReason::BodyTimeout),
             (Answer::Waiting, false) => self.refuse(turn, 504, AbortReason::RequestTimeout),

@@ -1,11 +1,13 @@
 //! The request side of a connection: heads and bodies out of bytes, strictly and within limits.
 
+use super::account::{Ground, first_line};
 use super::answer::Answer;
 use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Phase, Turn};
 use super::encode::encode_continue;
 use super::forwarded::apply as apply_forwarded;
 use super::head::{BodyFraming, Head, HeadLimits, HeadOutcome, Refusal, Version, parse_head};
+use super::shed::ground_of;
 use crate::access::Draft;
 use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges, Id, Meta};
 
@@ -186,6 +188,8 @@ impl Connection {
             }
             HeadOutcome::Refused(refusal) => {
                 self.note_bad_head(turn, data, refusal.status());
+                let code = format!("{refusal:?}");
+                self.complain(turn, Ground::of(refusal, &code), first_line(data));
                 self.refuse_head(turn, refusal, data);
                 data.len()
             }
@@ -194,7 +198,9 @@ impl Connection {
                     let trusted = &self.config.trusted_peers;
                     let arena = turn.exchanges.arena();
                     if let Err(refusal) = apply_forwarded(&mut head, arena, offset, trusted) {
-                        return self.refuse_request(turn, &head, offset, refusal.status(), data);
+                        let code = format!("{refusal:?}");
+                        let ground = Ground::of(refusal, &code);
+                        return self.refuse_request(turn, &head, offset, ground, data);
                     }
                 }
                 self.begin_exchange(turn, &head, offset, data)
@@ -225,17 +231,18 @@ impl Connection {
         let decoder = match head.framing {
             BodyFraming::None => None,
             BodyFraming::Length(length) if length > self.config.max_body => {
-                return self.refuse_request(turn, head, offset, 413, data);
+                return self.refuse_request(turn, head, offset, TOO_LARGE, data);
             }
             framing => Some(BodyDecoder::new(framing, trailers)),
         };
         if let Some(rejection) = self.is_turned_away(turn, offset, head.target_len) {
             self.note_refusal(turn, head, offset, 503);
+            self.complain_of(turn, ground_of(rejection.shed), offset, head);
             turn.exchanges.arena().truncate(offset);
             return self.turn_away(turn, head, data, rejection);
         }
         let Some(id) = turn.exchanges.open() else {
-            return self.refuse_request(turn, head, offset, 503, data);
+            return self.refuse_request(turn, head, offset, NO_SLOT, data);
         };
         let has_body = decoder.is_some();
         self.end_gap(turn.now);
@@ -282,13 +289,14 @@ impl Connection {
         turn: &mut Turn<'_, E>,
         head: &Head,
         offset: usize,
-        status: u16,
+        ground: Ground<'_>,
         data: &[u8],
     ) -> usize {
-        self.note_refusal(turn, head, offset, status);
+        self.note_refusal(turn, head, offset, ground.status);
+        self.complain_of(turn, ground, offset, head);
         turn.exchanges.arena().truncate(offset);
         self.counters.refused_total.add(1);
-        self.answer_refusal(turn, status, head.is_head);
+        self.answer_refusal(turn, ground.status, head.is_head);
         data.len()
     }
 
@@ -331,10 +339,15 @@ impl Connection {
             let expected = usize::try_from(expected).unwrap_or(room).min(room);
             open.body.reserve_exact(expected);
         }
-        let Ok(used) = decoder.decode(data, room, &mut open.body) else {
-            self.counters.refused_total.add(1);
-            self.refuse(turn, 400, AbortReason::BodyMalformed);
-            return data.len();
+        let used = match decoder.decode(data, room, &mut open.body) {
+            Ok(used) => used,
+            Err(refusal) => {
+                self.counters.refused_total.add(1);
+                let code = format!("{refusal:?}");
+                self.complain(turn, Ground::of(refusal, &code), b"");
+                self.refuse(turn, 400, AbortReason::BodyMalformed);
+                return data.len();
+            }
         };
         let gained = open.body.len().saturating_sub(before);
         open.received = open.received.saturating_add(gained as u64);
@@ -360,9 +373,21 @@ impl Connection {
         }
         if open.received > self.config.max_body {
             self.counters.refused_total.add(1);
+            self.complain(turn, TOO_LARGE, b"");
             self.refuse(turn, 413, AbortReason::BodyTooLarge);
             return data.len();
         }
         used
     }
 }
+
+const TOO_LARGE: Ground<'static> = Ground {
+    status: 413,
+    code: "BodyTooLarge",
+    reason: "the body is larger than maxBody",
+};
+const NO_SLOT: Ground<'static> = Ground {
+    status: 503,
+    code: "SlotsFull",
+    reason: "as many requests are open as can be",
+};

@@ -1,5 +1,6 @@
 //! Requests for which the application has no time: answered 503 before it hears of them.
 
+use super::account::Ground;
 use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Ending, Turn};
 use super::encode::{date_line, length_line, status_line};
@@ -69,6 +70,7 @@ impl Connection {
             keep_alive: open.keep_alive && goes_on && open.decoder.is_none(),
         };
         self.abort(turn, AbortReason::Overloaded);
+        self.complain(turn, ground_of(rejection.shed), b"");
         self.say_no(turn, answer, rejection);
     }
 
@@ -132,6 +134,26 @@ impl Connection {
                 decoder.is_done().then_some(used)
             }
         }
+    }
+}
+
+/// What the log says of it.
+pub(super) fn ground_of(shed: Shed) -> Ground<'static> {
+    let (code, reason) = match shed {
+        Shed::QueueFull => ("QueueFull", "maxQueue requests wait for the application"),
+        Shed::QueueWait => (
+            "QueueWait",
+            "it waits for the application longer than maxQueueWait, or would",
+        ),
+        Shed::LoopDelay => (
+            "LoopDelay",
+            "every request has been waiting for the application for a while",
+        ),
+    };
+    Ground {
+        status: 503,
+        code,
+        reason,
     }
 }
 

@@ -50,6 +50,7 @@ impl Remote {
                 is_awaited
             }
             Event::Closed { server } => self.thread_ended(server)?,
+            Event::Refused { .. } => true,
             // These two are said in other words.
             Event::Chunk { .. } | Event::Drain { .. } => false,
         };

@@ -74,6 +74,13 @@ impl Worker {
                 Event::Abort { .. } | Event::Done { .. } => {
                     self.post.batch.words.push(Word::Event(event));
                 }
+                Event::Refused { .. } => {
+                    let server = self.post.server;
+                    self.post
+                        .batch
+                        .words
+                        .push(Word::Event(Event::Refused { server }));
+                }
                 // Reported by the thread itself, when it holds nothing any more.
                 Event::Closed { .. } => {}
             }
