@@ -3,6 +3,8 @@
  * printed configuration and the types below all come from this table.
  */
 
+import { kebabOf } from './options/entry.ts'
+
 import type { FinishedOf, InputOf, OptionEntry } from './options/entry.ts'
 
 export type { Duration, Size } from './options/entry.ts'
@@ -395,9 +397,4 @@ export function environmentNameOf(key: OptionKey): string {
 /** Whether a text is the key of an option. */
 export function isOptionKey(name: string): name is OptionKey {
   return Object.hasOwn(OPTIONS, name)
-}
-
-/** `gracefulTimeout` becomes `graceful-timeout`. */
-export function kebabOf(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }

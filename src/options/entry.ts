@@ -75,3 +75,8 @@ type ScalarOf<Entry> = Entry extends { type: 'boolean' }
       : string
 
 type WordOf<Entry> = Entry extends { words: readonly (infer Word)[] } ? Word : never
+
+/** `gracefulTimeout` becomes `graceful-timeout`. */
+export function kebabOf(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

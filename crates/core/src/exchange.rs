@@ -1,7 +1,7 @@
 //! The words that travel between the engine and whoever answers: ids, events, reasons.
 
 use crate::access::Recorder;
-use crate::overload::Rejection;
+use crate::overload::{Rejection, Shed};
 
 /// Names an open exchange: 24 bits of slot, 24 bits of generation, 5 bits of owner.
 ///
@@ -303,15 +303,26 @@ pub trait Exchanges {
     /// Opens an exchange on the connection that is being worked on; none when every slot is taken.
     fn open(&mut self) -> Option<Id>;
     /// Whether a request of a server is turned away because the application has no time for it.
-    fn verdict(&mut self, server: ServerKey) -> Option<Rejection>;
+    fn verdict(&mut self, _server: ServerKey) -> Option<Rejection> {
+        None
+    }
     /// What is answered to a request that was taken and has waited too long.
-    fn reject(&mut self, server: ServerKey) -> Rejection;
+    fn reject(&mut self, _server: ServerKey) -> Rejection {
+        Rejection {
+            shed: Shed::QueueWait,
+            retry_after: 1,
+        }
+    }
     /// A request that was handed over is over before the application heard of it.
-    fn unread(&mut self, server: ServerKey, ticket: u64);
+    fn unread(&mut self, _server: ServerKey, _ticket: u64) {}
     /// For how many milliseconds the bytes that are worked on have been waiting to be read, at most.
-    fn waited(&self) -> u64;
+    fn waited(&self) -> u64 {
+        0
+    }
     /// Where requests of a server are noted, and the arena; none where they are not.
-    fn recorder(&mut self, server: ServerKey) -> Option<(&mut Recorder, &[u8])>;
+    fn recorder(&mut self, _server: ServerKey) -> Option<(&mut Recorder, &[u8])> {
+        None
+    }
     /// Frees the slot of an exchange.
     fn close(&mut self, id: Id);
     /// Queues an event.

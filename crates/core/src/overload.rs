@@ -143,6 +143,7 @@ impl Overload {
         let in_time = self
             .config
             .max_queue_wait
+            .saturating_sub(self.config.max_queue_wait / DOUBT)
             .saturating_mul(1_000)
             .checked_div(self.rate.mean)
             .filter(|_| self.config.max_queue_wait > 0);
@@ -165,7 +166,10 @@ impl Overload {
         if max_queue_wait == 0 {
             return None;
         }
-        if is_beyond || waited >= max_queue_wait || self.predict(waiting) > max_queue_wait {
+        let more = self.predict(waiting);
+        let in_time = max_queue_wait.saturating_sub(max_queue_wait / DOUBT);
+        let is_late = more > 0 && waited.saturating_add(more) > in_time;
+        if is_beyond || waited >= max_queue_wait || is_late {
             return Some(Shed::QueueWait);
         }
         // A few who wait for each other are no overload, however long each of them takes.
@@ -306,6 +310,8 @@ impl Standing {
     }
 }
 
+/// A prediction may be wrong by such a part of the longest wait; who is taken shall be served in time.
+const DOUBT: u64 = 8;
 /// Milliseconds between two marks, and how many are kept.
 const MARK_EVERY: u64 = 5;
 const MARKS: usize = 1024;

@@ -33,8 +33,10 @@ pub(crate) struct Driver {
     pub(crate) servers: Vec<Option<ServerFunctions>>,
     /// Servers that are being closed and were not reported as closed.
     closing: Vec<Closing>,
-    /// Keys of connections, and of listeners with `LISTENER` set, that have a note; each once.
+    /// Keys of connections that have a note; each once.
     pub(crate) ready: Vec<u32>,
+    /// The same of listeners. Whoever waits to be let in waits to be read after that, so they come first.
+    pub(crate) calling: Vec<u32>,
     /// Those of them that broke: what they still asked is not worth reading.
     pub(crate) broken: Vec<u32>,
     pub(crate) poll: Poll,
@@ -81,6 +83,7 @@ impl Driver {
             servers: Vec::new(),
             closing: Vec::new(),
             ready: Vec::new(),
+            calling: Vec::new(),
             broken: Vec::new(),
             poll: Poll::default(),
             settling: Vec::new(),
@@ -147,7 +150,10 @@ impl Driver {
 
     /// Whether anything waits for the check phase.
     fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.table.lane().is_empty() || self.is_late
+        !self.ready.is_empty()
+            || !self.calling.is_empty()
+            || !self.table.lane().is_empty()
+            || self.is_late
     }
 
     fn begin_turn(&mut self) -> bool {

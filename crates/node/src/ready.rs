@@ -41,7 +41,11 @@ impl Driver {
         let is_broken = status < 0 && key & LISTENER == 0;
         if !std::mem::replace(&mut note.is_queued, true) {
             note.since = since;
-            self.ready.push(key);
+            if key & LISTENER == 0 {
+                self.ready.push(key);
+            } else {
+                self.calling.push(key & !LISTENER);
+            }
         }
         if is_broken {
             self.broken.push(key);
@@ -51,6 +55,9 @@ impl Driver {
     /// Reads what is ready, until a batch of requests waits.
     pub(crate) fn read_ready(&mut self, state: &EnvState) {
         let has_rest = !self.table.lane().is_empty();
+        for index in std::mem::take(&mut self.calling) {
+            self.accept(state, index);
+        }
         self.drop_broken();
         self.turn_away(has_rest);
         let mut done: usize = 0;
@@ -60,9 +67,7 @@ impl Driver {
                 break;
             }
             done = done.saturating_add(1);
-            if ready & LISTENER != 0 {
-                self.accept(state, ready & !LISTENER);
-            } else if has_rest && self.table.is_undelivered(ready) {
+            if has_rest && self.table.is_undelivered(ready) {
                 // Behind its request may be the peer's end, which must not overtake a synchronous answer.
                 later.push(ready);
             } else {
@@ -93,8 +98,7 @@ impl Driver {
         let beyond = self.ready.split_off(least);
         let mut done: usize = 0;
         for (index, key) in beyond.into_iter().enumerate() {
-            let may_stay = key & LISTENER != 0
-                || done >= TURNED_AWAY
+            let may_stay = done >= TURNED_AWAY
                 || least.saturating_add(index) < self.table.room_of(key)
                 || has_rest && self.table.is_undelivered(key);
             if may_stay {
