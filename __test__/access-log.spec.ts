@@ -275,30 +275,32 @@ describe('a log', () => {
   })
 })
 
-test.runIf(MODE === 'loop' && process.getuid?.() === 0)('a disk of 1 MiB that fills up fails no request', async () => {
-  const disk = join(folderWith({}), 'disk')
-  mkdirSync(disk)
-  const isMounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]).status === 0
-  if (!isMounted) {
-    console.log('skipped: this machine mounts no tmpfs')
-    return
-  }
-  onTestFinished(() => void spawnSync('umount', ['-l', disk]))
-  const server = await serveApp(app as never, {
-    accessLog: join(disk, 'access.log'),
-    accessLogFormat: `%(s)s ${'x'.repeat(2000)}`,
-  })
-  const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.connect(server)))
-  while (Number(server.stats().accessLogDroppedTotal) === 0) {
-    const answers = await Promise.all(clients.map((client) => client.request()))
-    expect(answers.every(({ status }) => status === 200)).toBe(true)
-  }
-  // What is there is whole lines but for the last one.
-  await server.close()
-  const lines = readFileSync(join(disk, 'access.log'), 'utf8').split('\n').slice(0, -1)
-  expect(lines.length).toBeGreaterThan(100)
-  expect(lines.every((line) => line === `200 ${'x'.repeat(2000)}`)).toBe(true)
-})
+test.runIf(MODE === 'loop' && process.getuid?.() === 0)(
+  'a disk of 1 MiB that fills up fails no request',
+  async ({ skip }) => {
+    const disk = join(folderWith({}), 'disk')
+    mkdirSync(disk)
+    const isMounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]).status === 0
+    if (!isMounted) {
+      skip('this machine mounts no tmpfs')
+    }
+    onTestFinished(() => void spawnSync('umount', ['-l', disk]))
+    const server = await serveApp(app as never, {
+      accessLog: join(disk, 'access.log'),
+      accessLogFormat: `%(s)s ${'x'.repeat(2000)}`,
+    })
+    const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.connect(server)))
+    while (Number(server.stats().accessLogDroppedTotal) === 0) {
+      const answers = await Promise.all(clients.map((client) => client.request()))
+      expect(answers.every(({ status }) => status === 200)).toBe(true)
+    }
+    // What is there is whole lines but for the last one.
+    await server.close()
+    const lines = readFileSync(join(disk, 'access.log'), 'utf8').split('\n').slice(0, -1)
+    expect(lines.length).toBeGreaterThan(100)
+    expect(lines.every((line) => line === `200 ${'x'.repeat(2000)}`)).toBe(true)
+  },
+)
 
 async function startReader(pipe: string): Promise<{ kill(): void }> {
   const { spawn } = await import('node:child_process')

@@ -126,7 +126,7 @@ impl Overload {
     pub fn reject(&mut self, shed: Shed) -> Rejection {
         let waiting = self.waiting().saturating_add(self.unread as u64);
         let base = (self.predict(waiting) / 1_000).clamp(1, RETRY_MOST / 2);
-        let jitter = self.draw() % base.saturating_add(1);
+        let jitter = self.draw().checked_rem(base.saturating_add(1)).unwrap_or(0);
         Rejection {
             shed,
             retry_after: base.saturating_add(jitter),

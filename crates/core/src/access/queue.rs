@@ -30,6 +30,10 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent fact of one log"
+)]
 pub(super) struct State {
     pub(super) batch: Batch,
     /// The thread waits for something to do.

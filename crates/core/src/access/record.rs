@@ -80,7 +80,7 @@ impl Recorder {
     }
 
     /// Begins with the text of a request: the target, then the head.
-    pub(crate) fn begin(&mut self, text: &[u8], facts: RequestFacts) -> Box<Draft> {
+    pub(crate) fn begin(&mut self, text: &[u8], facts: RequestFacts) -> Draft {
         let (target, head) = text
             .split_at_checked(facts.target_len)
             .unwrap_or((text, b""));
@@ -118,7 +118,7 @@ impl Recorder {
         }
         draft.record.received = line.len() as u64;
         draft.answered(status, sent);
-        self.end(*draft);
+        self.end(draft);
     }
 
     /// Notes the fields of an answer, `name:value\n` repeated.
@@ -172,9 +172,9 @@ impl Drop for Recorder {
 }
 
 impl Draft {
-    fn new() -> Box<Self> {
+    fn new() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-        Box::new(Self {
+        Self {
             began: Instant::now(),
             record: Record {
                 unix_milliseconds: unix.map_or(0, |unix| {
@@ -184,7 +184,7 @@ impl Draft {
             },
             pieces: Vec::with_capacity(256),
             has_fields: false,
-        })
+        }
     }
 
     /// The answer has a status, and a body of so many bytes.

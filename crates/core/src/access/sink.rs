@@ -133,9 +133,9 @@ mod tests {
         let path = std::env::temp_dir().join(format!("gneiss-sink-{}", std::process::id()));
         let mut sink = Sink::open(&Target::File(path.clone())).unwrap();
         sink.most = 10;
-        let lines: String = (0..50)
-            .map(|n| format!("{}\n", "x".repeat(n % 17)))
-            .collect();
+        let line = |length: usize| "x".repeat(length % 17);
+        let lines: Vec<String> = (0..50).map(line).collect();
+        let lines = lines.join("\n") + "\n";
         assert_eq!(sink.write(lines.as_bytes(), || true), 0);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), lines);
         std::fs::remove_file(&path).unwrap();

@@ -27,7 +27,8 @@ impl Connection {
             target_len: head.target_len,
             received: head.consumed,
         };
-        Some(recorder.begin(arena.get(offset..end).unwrap_or_default(), facts))
+        let text = arena.get(offset..end).unwrap_or_default();
+        Some(Box::new(recorder.begin(text, facts)))
     }
 
     /// A request that was understood is answered by the server itself.
@@ -40,7 +41,7 @@ impl Connection {
     ) {
         if let Some(mut draft) = self.begin_note(turn, head, offset) {
             draft.answered(status, body_of(status, head.is_head));
-            end_note(self, turn, draft);
+            end_note(self, turn, *draft);
         }
     }
 
@@ -82,7 +83,7 @@ impl Connection {
     pub(super) fn end_note<E: Exchanges>(&self, turn: &mut Turn<'_, E>, open: &mut Open) {
         if let Some(mut draft) = open.draft.take() {
             draft.received(open.received);
-            end_note(self, turn, draft);
+            end_note(self, turn, *draft);
         }
     }
 }
@@ -185,9 +186,9 @@ impl Open {
     }
 }
 
-fn end_note<E: Exchanges>(connection: &Connection, turn: &mut Turn<'_, E>, draft: Box<Draft>) {
+fn end_note<E: Exchanges>(connection: &Connection, turn: &mut Turn<'_, E>, draft: Draft) {
     if let Some((recorder, _)) = turn.exchanges.recorder(connection.server) {
-        recorder.end(*draft);
+        recorder.end(draft);
     }
 }
 

@@ -91,6 +91,7 @@ impl Connection {
             return Ok(ChunkOutcome::Gone);
         };
         open.answer_by = turn.now.saturating_add(open.allowance);
+        make_room(&mut self.out, data.len(), stream_buffer);
         match framing {
             AnswerFraming::Chunked if data.is_empty() => {}
             AnswerFraming::Chunked => encode_chunk(&mut self.out, data),
@@ -268,6 +269,19 @@ impl Connection {
         }
     }
 }
+
+/// Grows a buffer as a vector does, but not beyond what it may hold: a peer that does not read would cost
+/// twice as much.
+fn make_room(out: &mut Vec<u8>, more: usize, most: usize) {
+    let needed = out.len().saturating_add(more).saturating_add(CHUNK_FRAME);
+    if needed > out.capacity() {
+        let doubled = out.capacity().saturating_mul(2).min(most);
+        out.reserve_exact(needed.max(doubled).saturating_sub(out.len()));
+    }
+}
+
+/// Bytes around the data of a chunk, at most.
+const CHUNK_FRAME: usize = 32;
 
 /// The head of an answer as the application gave it.
 #[derive(Clone, Copy, Debug)]
