@@ -92,7 +92,7 @@ describe('options of Gunicorn and Granian', () => {
     ['--worker-class=gevent', '--worker-class is not an option of gneiss', '--interface'],
     ['--threads 4', '--threads is not an option of gneiss', 'start more processes'],
     ['--max-requests 10', '--max-requests is not an option of gneiss', 'service manager'],
-    ['--access-logfile -', '--access-logfile is not an option of gneiss', 'access log'],
+    ['--access-logfile -', '--access-logfile is not an option of gneiss', '--access-log'],
     ['--certfile x', '--certfile is not an option of gneiss', 'TLS'],
     ['--http 2', '--http is not an option of gneiss', 'HTTP/1.1'],
     ['--no-ws', '--no-ws is not an option of gneiss', 'HTTP/1.1'],

@@ -236,6 +236,7 @@ function expectedValues(directory: string): Record<string, string[]> {
   const named: Partial<Record<OptionKey, string[]>> = {
     bind: ['0.0.0.0:8000', '127.0.0.1:8000', 'unix:'],
     chdir: [directory],
+    accessLog: all,
     config: all,
     pidfile: all,
     envFiles: all,

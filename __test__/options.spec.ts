@@ -70,6 +70,9 @@ describe('the table', () => {
       writeTimeout: 60,
       keepAlive: 75,
       keepAliveMaxAge: 0,
+      maxQueue: 1024,
+      maxQueueWait: 10,
+      shedExempt: [],
       limitRequestHead: 32 * 1024,
       limitRequestLine: 8 * 1024,
       limitRequestFieldSize: 8 * 1024,
@@ -84,6 +87,8 @@ describe('the table', () => {
       fastResponse: true,
       runtimeMode: 'auto',
       logLevel: 'info',
+      accessLog: null,
+      accessLogFormat: 'combined',
       procName: 'gneiss',
     } satisfies Partial<Config>)
   })
@@ -167,6 +172,8 @@ describe('values', () => {
       'responseIdleTimeout',
       'keepAliveMaxAge',
       'bodyMinRate',
+      'maxQueue',
+      'maxQueueWait',
     ] as const
     const config = resolveServeOptions(Object.fromEntries(off.map((key) => [key, 0]))).config
     expect(off.map((key) => config[key])).toEqual(off.map(() => 0))

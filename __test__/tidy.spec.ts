@@ -30,7 +30,7 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
   ['background', 'banner', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
-  ['bridge', 'detect', 'failure', 'header-text', 'lifespan', 'native', 'options'],
+  ['allowance', 'bridge', 'detect', 'failure', 'header-text', 'lifespan', 'native', 'options'],
   ['define', 'exchange', 'loader', 'scope'],
   ['config', 'dispatch', 'lifecycle'],
   ['asgi', 'fetch', 'rsgi'],
@@ -123,7 +123,9 @@ describe('who may know whom in Rust', () => {
 
   test('the codec knows bytes, configuration and exchanges, and no socket, thread or lane', () => {
     const codec = core.filter(({ path }) => path.startsWith('crates/core/src/http1'))
-    const allowed = new Set(['config', 'counters', 'exchange', 'error', 'http1', 'trusted'])
+    // What is noted of a request, and whether it is taken, are data to the codec as well.
+    const data = ['access', 'config', 'counters', 'exchange', 'error', 'http1', 'overload', 'refusals', 'trusted']
+    const allowed = new Set(data)
     const known = codec.flatMap((source) => usesOf(source, 'crate').map((name) => `${source.path}: ${name}`))
     expect(known.filter((entry) => !allowed.has(entry.split(': ')[1] ?? ''))).toEqual([])
     expect(pathsWith(codec, /\b(?:socket2|std::os|std::thread|Tcp\w+|Udp\w+|Unix\w+)\b/)).toEqual([])

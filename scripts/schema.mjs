@@ -3,7 +3,8 @@
  * accepts, the schema accepts. It refuses the same but for what a pattern cannot calculate: the range and
  * the whole bytes of a time or a size that is written as text.
  */
-import { OPTION_KEYS, entryOf, kebabOf } from '../dist/options.js'
+import { OPTION_KEYS, entryOf } from '../dist/options.js'
+import { kebabOf } from '../dist/options/entry.js'
 import { formatValue, rangeOf } from '../dist/options/values.js'
 
 /** @typedef {import('../dist/options.js').OptionKey} OptionKey */

@@ -167,6 +167,9 @@ class Conversation {
       case 'http.response.trailers':
         this.#takeTrailers(message)
         return undefined
+      case 'gneiss.timeout':
+        this.#exchange.extend(message.seconds)
+        return undefined
       default:
         throw new GneissError('ERR_MESSAGE', `Message ${nameOf(message)} is not known for an http scope.`)
     }

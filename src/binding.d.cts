@@ -127,6 +127,12 @@ export interface NativeConfig {
   streamBuffer: number
   /** Request bytes held ahead of the application. */
   bodyReadAhead: number
+  /** Most requests that wait for JavaScript; 0 for any number. */
+  maxQueue: number
+  /** Longest wait for JavaScript. */
+  maxQueueWait: number
+  /** Paths that are never turned away. */
+  shedExempt: Array<string>
   /** Most open connections. */
   workerConnections: number
   /** Accepted and silent. */
@@ -157,6 +163,10 @@ export interface NativeConfig {
   runtimeMode: string
   /** I/O threads of the threaded driver. */
   runtimeThreads: number
+  /** File of the access log, or `-`. */
+  accessLog?: string
+  /** What a line of it says. */
+  accessLogFormat: string
   /** Shares the listeners with other workers: accepts from `open_server` on, and only when it is its turn. */
   gate?: NativeGate
 }
@@ -213,6 +223,9 @@ export declare function releasePidfile(path: string): boolean
 /** Removes the files of the Unix sockets that were released. */
 export declare function removeSocketFiles(): void
 
+/** Opens the log files of the process anew, for whoever has moved them away. */
+export declare function reopenLogs(): void
+
 /** Gauges and totals of a server; `undefined` when there is no such server. */
 export declare function stats(server: number): Stats | null
 
@@ -254,8 +267,16 @@ export interface Stats {
   panicsTotal: number
   /** Connections accepted. */
   connectionsTotal: number
-  /** Requests that reached the application. */
+  /** Requests handed over to the application. */
   requestsTotal: number
+  /** Requests that the application was called for. */
+  deliveredTotal: number
+  /** Requests answered 503 because as many waited as may. */
+  shedQueueFullTotal: number
+  /** Requests answered 503 because they had waited too long, or would. */
+  shedQueueWaitTotal: number
+  /** Requests answered 503 because everybody had been waiting for a while. */
+  shedLoopDelayTotal: number
   /** Requests refused before they reached it. */
   refusedTotal: number
   /** Exchanges that ended without an answer of the application. */
@@ -268,7 +289,12 @@ export interface Stats {
   timeoutsTotal: number
   /** Errors of accept that were survived. */
   acceptErrorsTotal: number
+  /** Lines of the access log that could not be written. */
+  accessLogDroppedTotal: number
 }
+
+/** Takes the lines about refused requests of a server that wait for its log. */
+export declare function takeRefusals(server: number): Array<string>
 
 /** Lets the process end although the server listens. */
 export declare function unrefServer(server: number): void

@@ -100,6 +100,11 @@ export const ERROR_CODES = {
     meaning: 'The native addon could not be loaded on this system or in this Node, or it reported an internal fault.',
   },
   ERR_OPTION: { fault: 'configuration', exit: 2, meaning: 'An option is unknown or its value is not allowed.' },
+  ERR_OVERLOADED: {
+    fault: 'server',
+    exit: 1,
+    meaning: 'The request has waited for the application longer than maxQueueWait; 503 was sent.',
+  },
   ERR_PIDFILE: {
     fault: 'configuration',
     exit: 2,

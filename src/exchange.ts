@@ -7,6 +7,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { isUint8Array } from 'node:util/types'
 
+import { allowanceOf } from './allowance.ts'
 import { GneissError, typeErrorOf } from './errors.ts'
 import { AbortReason, BodyResult, ChunkResult, EventKind, Flag, Meta, native } from './native.ts'
 import { createWaiter } from './waiter.ts'
@@ -54,6 +55,7 @@ const ABORT_CODES: Record<number, readonly [ErrorCode, string]> = {
   [AbortReason.responseIdle]: ['ERR_RESPONSE_TIMEOUT', 'The response was silent for responseIdleTimeout.'],
   [AbortReason.writeStalled]: ['ERR_CLIENT_DISCONNECTED', 'The client has stopped reading.'],
   [AbortReason.serverClosed]: ['ERR_SERVER_CLOSED', 'The server was closed.'],
+  [AbortReason.overloaded]: ['ERR_OVERLOADED', 'The request has waited for longer than maxQueueWait.'],
   [AbortReason.internal]: ['ERR_NATIVE', 'The exchange was ended by an internal fault.'],
 }
 
@@ -227,9 +229,10 @@ export class Exchange extends AsyncResource {
     ;(this.#onAbort ??= []).push({ context, listener })
   }
 
-  /** More time, in seconds from now, before the request or response deadline; 0 turns it off. False once over. */
+  /** Another time than requestTimeout for the head, or than responseIdleTimeout between two pieces; see `allowanceOf`. False once over. */
   extend(seconds: number): boolean {
-    return this.isOpen && native.extend(this.id, Math.round(seconds * 1000))
+    const milliseconds = allowanceOf(seconds)
+    return this.isOpen && native.extend(this.id, milliseconds)
   }
 
   /** Called by `dispatch` when the handler has returned: an exchange that is open, or waits to be done, is found by its events. */

@@ -26,6 +26,8 @@ export interface FetchInfo {
   readonly completed: Promise<void>
   /** Lets `promise` outlive the answer: closing the server waits for it, its failure is logged. */
   readonly waitUntil: (promise: PromiseLike<unknown>) => void
+  /** The same as `extend` of the request. */
+  readonly extend: (seconds: number) => boolean
 }
 
 /** Answers a request. It may be synchronous, which is the cheapest. */
@@ -83,6 +85,11 @@ class LazyInfo implements FetchInfo {
   get waitUntil(): FetchInfo['waitUntil'] {
     const { host } = this.#exchange
     return (promise) => runInBackground(promise, host)
+  }
+
+  get extend(): FetchInfo['extend'] {
+    const exchange = this.#exchange
+    return (seconds) => exchange.extend(seconds)
   }
 }
 

@@ -26,6 +26,7 @@ export type {
   Scope,
   Send,
   SendMessage,
+  TimeoutMessage,
 } from './asgi/types.ts'
 export type { ApplicationOptions, ReloadResult } from './application.ts'
 export type { ConfigInput, DefineAppOptions } from './define.ts'

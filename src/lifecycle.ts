@@ -117,6 +117,8 @@ export class Lifecycle {
   /** The server is ready. Returns false when a signal came meanwhile: then it stops already. */
   serving(server: Server): boolean {
     process.off('beforeExit', this.#stall)
+    // Our listener takes the place of Node's own, which would open the inspector.
+    process.on('SIGUSR1', () => server.reopenLogs())
     this.#server = server
     this.#phase = 'serving'
     const timeout = this.#firstSignal === undefined ? this.#earlyStop : this.#timeoutOf(this.#firstSignal)
@@ -260,6 +262,7 @@ const REQUEST_CODES: ReadonlySet<string> = new Set([
   'ERR_BODY_TIMEOUT',
   'ERR_BODY_TOO_LARGE',
   'ERR_CLIENT_DISCONNECTED',
+  'ERR_OVERLOADED',
   'ERR_REQUEST_TIMEOUT',
   'ERR_RESPONSE_TIMEOUT',
   'ERR_SERVER_CLOSED',

@@ -45,6 +45,8 @@ export const EventKind = {
   abort: 4,
   /** A server has nothing left; the id is the server's, not an exchange's. */
   closed: 5,
+  /** Lines about refused requests wait for `takeRefusals`; the id is the server's. */
+  refused: 6,
 } as const
 
 /** Why an exchange was aborted: the third argument of `Notify`. */
@@ -67,6 +69,8 @@ export const AbortReason = {
   serverClosed: 8,
   /** A fault inside the addon ended the exchange; 500 was sent if no head was. */
   internal: 9,
+  /** It has waited for JavaScript longer than maxQueueWait; 503 was sent. */
+  overloaded: 10,
 } as const
 
 /** Flags of `respond`, `start`, `chunk` and `end`. */
@@ -168,6 +172,10 @@ export interface NativeConfig {
   maxBody: number
   streamBuffer: number
   bodyReadAhead: number
+  /** Requests that may wait for JavaScript; 0 for any number. */
+  maxQueue: number
+  maxQueueWait: number
+  shedExempt: string[]
   workerConnections: number
   firstByteTimeout: number
   headTimeout: number
@@ -188,6 +196,10 @@ export interface NativeConfig {
   runtimeMode: string
   /** I/O threads of the threaded driver. */
   runtimeThreads: number
+  /** File of the access log, or `-` for stdout; none unless given. */
+  accessLog?: string
+  /** Value of the `accessLogFormat` option. */
+  accessLogFormat: string
   /** Shares the listeners with other workers: accepts from `openServer` on, and only when it is its turn. */
   gate?: NativeGate
 }
@@ -224,6 +236,10 @@ export interface Native {
   closeServer(server: number, timeout: number): void
   /** For `process.on('exit')`: closes listeners, writes once what is waiting, without blocking. */
   flushAtExit(): void
+  /** Takes the lines about refused requests that wait for the log: few of them, escaped, with a coded reason. */
+  takeRefusals(server: number): string[]
+  /** Opens the log files of the process anew, for whoever has moved them away. */
+  reopenLogs(): void
   /** Gauges and totals of a server, camelCase, flat. */
   stats(server: number): Record<string, number | string>
   /** Crate version, method names, whether the runtime has a libuv loop: compared by a spec so that the two sides cannot drift. */

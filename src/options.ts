@@ -3,9 +3,12 @@
  * printed configuration and the types below all come from this table.
  */
 
+import { kebabOf } from './options/entry.ts'
 import { SUPERVISION_OPTIONS } from './options/supervision.ts'
 
-import type { OptionEntry } from './options/entry.ts'
+import type { FinishedOf, InputOf, OptionEntry } from './options/entry.ts'
+
+export type { Duration, Size } from './options/entry.ts'
 
 const SERVER_OPTIONS = {
   app: {
@@ -261,6 +264,28 @@ const SERVER_OPTIONS = {
     range: [1024, 1_073_741_824],
     doc: 'Answer held for a client that has not read it yet.',
   },
+  maxQueue: {
+    type: 'integer',
+    default: 1024,
+    range: [1, 1_000_000],
+    zero: 'no limit',
+    doc: 'Requests that may wait for JavaScript in one worker, else 503.',
+  },
+  maxQueueWait: {
+    type: 'duration',
+    default: 10,
+    range: [0.1, 604_800],
+    zero: 'off',
+    doc: 'Longest wait of a request for JavaScript, real or predicted, else 503.',
+  },
+  shedExempt: {
+    type: 'string',
+    form: 'prefix',
+    default: [],
+    repeatable: true,
+    placeholder: 'PATH',
+    doc: 'Path that is never answered 503 for want of time, with all below it.',
+  },
   serverHeader: {
     type: 'string',
     form: 'field',
@@ -297,6 +322,18 @@ const SERVER_OPTIONS = {
     isForProgram: true,
     doc: 'Print every value and where it comes from, then exit.',
   },
+  accessLog: {
+    type: 'string',
+    default: null,
+    placeholder: 'FILE',
+    doc: 'File of the access log, or - for stdout; there is none unless named.',
+  },
+  accessLogFormat: {
+    type: 'string',
+    default: 'combined',
+    placeholder: 'FORMAT',
+    doc: 'Line of the access log: common, combined, json, or text with atoms of Gunicorn such as %(h)s.',
+  },
   logLevel: {
     type: 'enum',
     values: ['critical', 'error', 'warn', 'info', 'debug'],
@@ -315,6 +352,7 @@ export const HEADINGS: Readonly<Partial<Record<OptionKey, string>>> = {
   workers: 'Processes',
   requestTimeout: 'Deadlines',
   limitRequestHead: 'Limits',
+  maxQueue: 'Overload',
   serverHeader: 'Answers',
   config: 'Operation',
   bootTimeout: 'Supervision',
@@ -322,12 +360,6 @@ export const HEADINGS: Readonly<Partial<Record<OptionKey, string>>> = {
 
 /** Key of an option. */
 export type OptionKey = keyof typeof OPTIONS
-
-/** A time: a number of seconds, or text with a unit. At least 100 ms, or 0 where that is allowed. */
-export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
-
-/** A size: a number of bytes, or text with a binary unit (`64k` is 65,536). */
-export type Size = number | `${number}${'k' | 'm' | 'g'}`
 
 /**
  * What a person writes, in a configuration file or for `serve`: any of the keys.
@@ -337,32 +369,6 @@ export type Options = { [K in OptionKey]?: InputOf<(typeof OPTIONS)[K]> | undefi
 
 /** The finished configuration: every key, times in seconds, sizes in bytes, null for what is unset. */
 export type Config = { -readonly [K in OptionKey]: FinishedOf<(typeof OPTIONS)[K]> }
-
-type InputOf<Entry> = Entry extends { repeatable: true } ? string | readonly string[] : InputScalarOf<Entry>
-
-type InputScalarOf<Entry> = Entry extends { type: 'duration' }
-  ? Duration
-  : Entry extends { type: 'size' }
-    ? Size
-    : ScalarOf<Entry> | WordOf<Entry>
-
-type FinishedOf<Entry> = Entry extends { repeatable: true }
-  ? string[]
-  : Entry extends { type: 'integer' }
-    ? number
-    : Entry extends { default: null }
-      ? ScalarOf<Entry> | null
-      : ScalarOf<Entry>
-
-type ScalarOf<Entry> = Entry extends { type: 'boolean' }
-  ? boolean
-  : Entry extends { type: 'duration' | 'integer' | 'size' }
-    ? number
-    : Entry extends { values: readonly (infer Value)[] }
-      ? Value
-      : string
-
-type WordOf<Entry> = Entry extends { words: readonly (infer Word)[] } ? Word : never
 
 /** Keys in the order of the table. */
 export const OPTION_KEYS: readonly OptionKey[] = Object.keys(OPTIONS) as OptionKey[]
@@ -385,9 +391,4 @@ export function environmentNameOf(key: OptionKey): string {
 /** Whether a text is the key of an option. */
 export function isOptionKey(name: string): name is OptionKey {
   return Object.hasOwn(OPTIONS, name)
-}
-
-/** `gracefulTimeout` becomes `graceful-timeout`. */
-export function kebabOf(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }

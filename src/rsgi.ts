@@ -93,6 +93,15 @@ export class RsgiProtocol implements AsyncIterable<Uint8Array> {
     }))
   }
 
+  /**
+   * Gives the application `seconds` from now: before the answer has begun in place of `requestTimeout`, after
+   * that, between two pieces, in place of `responseIdleTimeout`. 0 turns the deadline off. Returns false when
+   * the request is over; throws a TypeError `ERR_OPTION` for what is no number of seconds.
+   */
+  extend(seconds: number): boolean {
+    return this.#exchange.extend(seconds)
+  }
+
   /** Answers without a body. Throws a TypeError with code for a bad status or header, `ERR_RESPONSE_ALREADY_SENT` the second time. */
   responseEmpty(status: number, headers: readonly RsgiHeader[] = []): void {
     this.#respond(status, headers, undefined)

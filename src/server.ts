@@ -122,8 +122,9 @@ class LocalServer implements Server {
         : { ...toNativeConfig(config), gate: { fd: gate.fd, index: gate.index } },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
+        if (kind === EventKind.refused) return this.#logRefusals()
         if (kind === EventKind.abort) StartupQueue.forget(id)
-        notify(id, kind, detail)
+        return notify(id, kind, detail)
       },
     )
     this.addresses = Object.freeze(native.addresses(this.#number).map((address) => Object.freeze(address)))
@@ -175,12 +176,20 @@ class LocalServer implements Server {
     return this
   }
 
+  reopenLogs(): void {
+    native.reopenLogs()
+  }
+
   async close({ timeout }: CloseOptions = {}): Promise<void> {
     await this.#close(timeout === undefined ? toMilliseconds(this.#config.gracefulTimeout) : millisecondsOf(timeout))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  #logRefusals(): void {
+    for (const line of native.takeRefusals(this.#number)) this.#log.info(line)
   }
 
   #close(timeout: number): Promise<void> {

@@ -97,6 +97,16 @@ export interface HttpResponseTrailersMessage {
   more_trailers?: boolean
 }
 
+/**
+ * More time, or less, for the application: before the head of the response has left in place of
+ * `requestTimeout`, after that, between two messages, in place of `responseIdleTimeout`.
+ */
+export interface TimeoutMessage {
+  type: 'gneiss.timeout'
+  /** From now; 0 turns the deadline off. */
+  seconds: number
+}
+
 /** A part of the response body. */
 export interface HttpResponseBodyMessage {
   type: 'http.response.body'
@@ -125,6 +135,7 @@ export type SendMessage =
   | HttpResponseStartMessage
   | HttpResponseBodyMessage
   | HttpResponseTrailersMessage
+  | TimeoutMessage
   | LifespanStartupAnswer
   | LifespanShutdownAnswer
 

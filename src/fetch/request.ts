@@ -26,6 +26,12 @@ export interface RequestExtras {
   readonly runtime: { readonly name: 'node' }
   /** Lets `promise` outlive the answer: closing the server waits for it, its failure is logged. */
   readonly waitUntil: (promise: PromiseLike<unknown>) => void
+  /**
+   * Gives the application `seconds` from now: before the answer has begun in place of `requestTimeout`, after
+   * that, between two pieces, in place of `responseIdleTimeout`. 0 turns the deadline off. Returns false when
+   * the request is over; throws a TypeError `ERR_OPTION` for what is no number of seconds.
+   */
+  readonly extend: (seconds: number) => boolean
 }
 
 /**
@@ -136,6 +142,11 @@ export class LazyRequest {
   get waitUntil(): RequestExtras['waitUntil'] {
     const { host } = this.#exchange
     return (promise) => runInBackground(promise, host)
+  }
+
+  get extend(): RequestExtras['extend'] {
+    const exchange = this.#exchange
+    return (seconds) => exchange.extend(seconds)
   }
 
   // What a request that came in from the network has for the rest: the standard's defaults.

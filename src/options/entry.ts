@@ -41,3 +41,42 @@ export interface OptionEntry {
   /** One sentence. */
   readonly doc: string
 }
+
+/** A time: a number of seconds, or text with a unit. At least 100 ms, or 0 where that is allowed. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
+
+/** A size: a number of bytes, or text with a binary unit (`64k` is 65,536). */
+export type Size = number | `${number}${'k' | 'm' | 'g'}`
+
+/** What a person writes for a row. */
+export type InputOf<Entry> = Entry extends { repeatable: true } ? string | readonly string[] : InputScalarOf<Entry>
+
+type InputScalarOf<Entry> = Entry extends { type: 'duration' }
+  ? Duration
+  : Entry extends { type: 'size' }
+    ? Size
+    : ScalarOf<Entry> | WordOf<Entry>
+
+/** What a row's value is in the finished configuration. */
+export type FinishedOf<Entry> = Entry extends { repeatable: true }
+  ? string[]
+  : Entry extends { type: 'integer' }
+    ? number
+    : Entry extends { default: null }
+      ? ScalarOf<Entry> | null
+      : ScalarOf<Entry>
+
+type ScalarOf<Entry> = Entry extends { type: 'boolean' }
+  ? boolean
+  : Entry extends { type: 'duration' | 'integer' | 'size' }
+    ? number
+    : Entry extends { values: readonly (infer Value)[] }
+      ? Value
+      : string
+
+type WordOf<Entry> = Entry extends { words: readonly (infer Word)[] } ? Word : never
+
+/** `gracefulTimeout` becomes `graceful-timeout`. */
+export function kebabOf(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

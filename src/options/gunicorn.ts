@@ -26,7 +26,6 @@ const IGNORED: Readonly<Record<string, string>> = {
 const LATER = 'it is not available in this version'
 const HOOKS = 'this hook is not available in this version'
 const LOGGING = 'the log goes to stderr; choose what is logged with --log-level'
-const ACCESS_LOG = 'an access log is not available in this version; log in the application or in the proxy'
 const TLS = 'TLS is not available in this version; end it in a proxy in front'
 const PROXY = 'the PROXY protocol is not spoken in this version; --forwarded-allow-ips names proxies that speak HTTP'
 const FORWARDED = 'the Forwarded and X-Forwarded fields of --forwarded-allow-ips count, and no others'
@@ -38,10 +37,8 @@ const ONE_PROTOCOL = 'this version speaks HTTP/1.0 and HTTP/1.1, and no other pr
 const FILES = 'static files are not served in this version; leave them to the proxy in front'
 
 const REFUSED: Readonly<Record<string, string>> = {
-  accessLogfile: ACCESS_LOG,
-  accessLog: ACCESS_LOG,
-  accessLogformat: ACCESS_LOG,
-  accessLogFormat: ACCESS_LOG,
+  accessLogfile: 'use --access-log',
+  accessLogformat: 'use --access-log-format',
   caCerts: TLS,
   captureOutput: LOGGING,
   casefoldHttpMethod: STRICT,
@@ -50,7 +47,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   ciphers: TLS,
   daemon: MANAGER,
   defaultProcName: 'use --name',
-  disableRedirectAccessToSyslog: ACCESS_LOG,
+  disableRedirectAccessToSyslog: LOGGING,
   doHandshakeOnConnect: TLS,
   dogstatsdTags: METRICS,
   enableStdioInheritance: 'stdout and stderr are inherited always',
@@ -114,7 +111,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 
 /** Keys of Gunicorn's files that differ from its flags. */
 const RENAMED: Readonly<Record<string, string>> = {
-  accesslog: 'accessLog',
+  accesslog: 'accessLogfile',
   errorlog: 'errorLog',
   logconfig: 'logConfig',
   logconfigDict: 'logConfigDict',

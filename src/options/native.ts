@@ -21,6 +21,9 @@ export function toNativeConfig(config: Config): NativeConfig {
     maxBody: config.maxBody,
     streamBuffer: config.streamBuffer,
     bodyReadAhead: config.bodyReadAhead,
+    maxQueue: config.maxQueue,
+    maxQueueWait: toMilliseconds(config.maxQueueWait),
+    shedExempt: config.shedExempt,
     workerConnections: config.workerConnections,
     firstByteTimeout: toMilliseconds(config.firstByteTimeout),
     headTimeout: toMilliseconds(config.headTimeout),
@@ -36,6 +39,8 @@ export function toNativeConfig(config: Config): NativeConfig {
     serverHeader: config.serverHeader,
     runtimeMode: config.runtimeMode === 'auto' && exportsStubs ? 'thread' : config.runtimeMode,
     runtimeThreads: config.runtimeThreads,
+    ...(config.accessLog === null ? {} : { accessLog: config.accessLog }),
+    accessLogFormat: config.accessLogFormat,
   }
 }
 

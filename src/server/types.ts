@@ -41,6 +41,8 @@ export interface Server extends AsyncDisposable {
   readonly interface: InterfaceName
   /** Live numbers; the last ones after the server was closed. */
   stats(): Stats
+  /** Opens the access log anew, for whoever has moved its file away; `gneiss` does it on SIGUSR1. */
+  reopenLogs(): void
   /** Lets the listeners keep the process alive, which is the default. */
   ref(): this
   /** Lets the process end although the server listens. Open requests keep it alive all the same. */

@@ -1,5 +1,8 @@
 //! A finished, valid server configuration, and the only home of the engine's defaults.
 
+use std::sync::Arc;
+
+use crate::access::AccessLog;
 use crate::trusted::TrustedPeers;
 
 /// Everything the engine needs to know about one server.
@@ -26,6 +29,12 @@ pub struct ServerConfig {
     pub stream_buffer: usize,
     /// Request bytes held ahead of the application, default 64 KiB.
     pub body_read_ahead: usize,
+    /// Requests that may wait for the application, default 1024; 0 for any number. Beyond it 503.
+    pub max_queue: usize,
+    /// Longest wait of a request for the application, real or predicted, default 10 s. Beyond it 503.
+    pub max_queue_wait: u64,
+    /// Paths that are never turned away for want of time, each with what lies below it; default none.
+    pub shed_exempt: Vec<Vec<u8>>,
     /// Open connections, default 10,000; at the cap nothing is accepted.
     pub worker_connections: usize,
     /// Accepted and silent, default 5 s.
@@ -50,6 +59,8 @@ pub struct ServerConfig {
     pub allow_half_open: bool,
     /// Proxies whose forwarding fields count, default 127.0.0.1 and `::1`.
     pub trusted_peers: TrustedPeers,
+    /// Where requests are logged; default nowhere.
+    pub access_log: Option<Arc<AccessLog>>,
     /// Value of the `server` response field; empty, the default, for none.
     pub server_header: Vec<u8>,
 }
@@ -66,6 +77,9 @@ impl Default for ServerConfig {
             max_body: 16 * 1024 * 1024,
             stream_buffer: 256 * 1024,
             body_read_ahead: 64 * 1024,
+            max_queue: 1024,
+            max_queue_wait: 10_000,
+            shed_exempt: Vec::new(),
             worker_connections: 10_000,
             first_byte_timeout: 5_000,
             head_timeout: 15_000,
@@ -78,6 +92,7 @@ impl Default for ServerConfig {
             keep_alive_max_age: 0,
             allow_half_open: false,
             trusted_peers: TrustedPeers::parse(&FORWARDED_ALLOW_IPS).unwrap_or_default(),
+            access_log: None,
             server_header: Vec::new(),
         }
     }

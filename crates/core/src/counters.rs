@@ -1,5 +1,6 @@
 //! Live counts and totals of one server.
 
+use crate::refusals::Refusals;
 use crate::sync::{AtomicU64, Ordering};
 
 /// A number with one writer and any number of readers.
@@ -81,12 +82,25 @@ pub struct Counters {
     pub doorbell_refs: Counter,
     /// Connections accepted.
     pub connections_total: Counter,
-    /// Requests that reached the application.
+    /// Requests handed over to the application, those included that end while they wait for it.
     pub requests_total: Counter,
+    /// Requests that the application was called for; written by the thread that calls it, and never more
+    /// than `requests_total`. What lies between waits.
+    pub delivered_total: Counter,
+    /// Of those that lie between, the ones that are over already.
+    pub unread: Counter,
+    /// Requests answered 503 because as many waited as may.
+    pub shed_queue_full_total: Counter,
+    /// Requests answered 503 because they had waited too long, or would.
+    pub shed_queue_wait_total: Counter,
+    /// Requests answered 503 because everybody had been waiting for a while.
+    pub shed_loop_delay_total: Counter,
     /// Requests refused before they reached the application.
     pub refused_total: Counter,
     /// Exchanges that ended without an answer of the application.
     pub aborted_total: Counter,
+    /// What is said of refused requests.
+    pub refusals: Refusals,
     /// Bytes received.
     pub received_bytes_total: Counter,
     /// Bytes sent.

@@ -1,5 +1,8 @@
 //! The words that travel between the engine and whoever answers: ids, events, reasons.
 
+use crate::access::Recorder;
+use crate::overload::{Rejection, Shed};
+
 /// Names an open exchange: 24 bits of slot, 24 bits of generation, 5 bits of owner.
 ///
 /// It fits a double below 2^53. An id outlives its exchange harmlessly: every call with a stale id
@@ -119,6 +122,8 @@ pub enum AbortReason {
     ServerClosed = 8,
     /// A fault of our own.
     Internal = 9,
+    /// It has waited for the application too long; 503 was sent.
+    Overloaded = 10,
 }
 
 /// Names a server of a table.
@@ -155,12 +160,19 @@ pub enum Event {
         /// The exchange.
         id: Id,
     },
+    /// Lines about refused requests wait in the counters of a server.
+    Refused {
+        /// The server.
+        server: ServerKey,
+    },
     /// A complete, valid request head.
     Request {
         /// The exchange.
         id: Id,
         /// The server it came to.
         server: ServerKey,
+        /// Its number among the requests that its owner has handed over for the server.
+        ticket: u64,
         /// Packed facts.
         meta: Meta,
         /// Where its text begins in the arena: the target, then the head.
@@ -177,6 +189,11 @@ pub enum Event {
 pub enum Delivery<'a> {
     /// Nothing is left of a server.
     Closed {
+        /// The server.
+        server: ServerKey,
+    },
+    /// Lines about refused requests of a server wait.
+    Refused {
         /// The server.
         server: ServerKey,
     },
@@ -229,6 +246,7 @@ impl<'a> Delivery<'a> {
             Event::Closed { server } => Self::Closed { server },
             Event::Done { id } => notice(id, Notice::Done, 0),
             Event::Drain { id } => notice(id, Notice::Drain, 0),
+            Event::Refused { server } => Self::Refused { server },
             Event::Request {
                 id,
                 server,
@@ -236,6 +254,7 @@ impl<'a> Delivery<'a> {
                 offset,
                 target_len,
                 head_len,
+                ..
             } => {
                 let text = arena.get(offset..).unwrap_or_default();
                 let (target, rest) = text.split_at_checked(target_len).unwrap_or_default();
@@ -283,6 +302,27 @@ pub enum BodyOutcome {
 pub trait Exchanges {
     /// Opens an exchange on the connection that is being worked on; none when every slot is taken.
     fn open(&mut self) -> Option<Id>;
+    /// Whether a request of a server is turned away because the application has no time for it.
+    fn verdict(&mut self, _server: ServerKey) -> Option<Rejection> {
+        None
+    }
+    /// What is answered to a request that was taken and has waited too long.
+    fn reject(&mut self, _server: ServerKey) -> Rejection {
+        Rejection {
+            shed: Shed::QueueWait,
+            retry_after: 1,
+        }
+    }
+    /// A request that was handed over is over before the application heard of it.
+    fn unread(&mut self, _server: ServerKey, _ticket: u64) {}
+    /// For how many milliseconds the bytes that are worked on have been waiting to be read, at most.
+    fn waited(&self) -> u64 {
+        0
+    }
+    /// Where requests of a server are noted, and the arena; none where they are not.
+    fn recorder(&mut self, _server: ServerKey) -> Option<(&mut Recorder, &[u8])> {
+        None
+    }
     /// Frees the slot of an exchange.
     fn close(&mut self, id: Id);
     /// Queues an event.

@@ -47,6 +47,12 @@ impl Lane {
         &mut self.arena
     }
 
+    /// All text that was collected.
+    #[must_use]
+    pub fn texts(&self) -> &[u8] {
+        &self.arena
+    }
+
     /// Text of a request, by the offsets of its event.
     #[must_use]
     pub fn text(&self, offset: usize, len: usize) -> &[u8] {
@@ -65,7 +71,13 @@ impl Lane {
     /// The next event as it is told to whoever answers.
     pub fn deliver(&mut self) -> Option<Delivery<'_>> {
         let event = self.pop()?;
-        Some(Delivery::of(event, &self.arena))
+        Some(self.told(event))
+    }
+
+    /// An event that was taken out, as it is told to whoever answers.
+    #[must_use]
+    pub fn told(&self, event: Event) -> Delivery<'_> {
+        Delivery::of(event, &self.arena)
     }
 
     /// Forgets what was drained. Call it when no text is needed any more.
@@ -179,6 +191,7 @@ mod tests {
             lane.push(Event::Request {
                 id: Id::new(0, 0, 0),
                 server: crate::exchange::ServerKey(0),
+                ticket: 0,
                 meta: crate::exchange::Meta(0),
                 offset,
                 target_len: target.len(),

@@ -14,6 +14,9 @@
 //! - [`thread`]: the driver with threads of its own
 //! - [`fail`]: faults on demand, in builds for tests
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
+//! - [`access`]: the access log
+//! - [`overload`]: whether one more request is taken for the application
+//! - [`refusals`]: lines for the log about requests that were refused
 //! - [`gate`]: which of several workers takes the next connection
 //! - [`trusted`]: the peers whose forwarding fields count
 
@@ -26,6 +29,7 @@
     )
 )]
 
+pub mod access;
 pub mod address;
 pub mod answers;
 pub mod clock;
@@ -41,6 +45,8 @@ pub mod http1;
 pub mod lane;
 #[cfg(gneiss_must_not_compile)]
 mod must_not_compile;
+pub mod overload;
+pub mod refusals;
 pub mod shutdown;
 pub mod slot;
 mod sync;
@@ -48,6 +54,7 @@ pub mod table;
 pub mod thread;
 pub mod trusted;
 
+pub use access::{AccessLog, Format, FormatFault, Target};
 pub use address::{Bind, Endpoint, Listener, SocketFile};
 pub use answers::Answers;
 pub use clock::Clock;

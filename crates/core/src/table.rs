@@ -7,6 +7,7 @@ mod afar;
 mod answers;
 mod rooms;
 mod servers;
+mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Table {
     /// Connections touched since they were last settled.
     dirty: Vec<u32>,
     servers: Vec<Option<Server>>,
+    /// Exchanges that were over before the application heard of them.
+    unheard: Vec<Id>,
     clock: HttpDate,
     date: [u8; 29],
     now: u64,
@@ -53,6 +56,7 @@ impl Table {
             wheel: Wheel::new(now),
             dirty: Vec::new(),
             servers: Vec::new(),
+            unheard: Vec::new(),
             clock,
             date,
             now,

@@ -107,7 +107,7 @@ fn next_local<'s>(scope: &Scope<'s>, driver: &mut Driver) -> Option<Call<'s>> {
         Some(server) => servers.get(usize::from(server.0))?.as_ref(),
         None => servers.iter().flatten().next(),
     };
-    Some(call_of(scope, table.lane_mut().deliver()?, find))
+    Some(call_of(scope, table.deliver()?, find))
 }
 
 /// The next event of the threaded driver.
@@ -155,6 +155,7 @@ fn call_of<'s, 'f>(
             request: Some(id),
             closed: None,
         },
+        Delivery::Refused { server } => notification(Some(server), f64::from(server.0), REFUSED, 0),
         Delivery::Notice { id, kind, detail } => {
             notification(None, id.to_f64(), kind as u32, detail)
         }
@@ -190,6 +191,8 @@ pub(crate) fn threaded(server: ServerKey) -> Option<ServerKey> {
 
 /// `closed` of `EventKind` in `native.ts`; the other kinds are those of `Notice`.
 const CLOSED: u32 = 5;
+/// `refused` of `EventKind`.
+const REFUSED: u32 = 6;
 /// Exchanges that are dispatched in one callback scope.
 pub(crate) const BATCH: usize = 16;
 /// Our own share of a loop iteration; the rest belongs to timers and other I/O.

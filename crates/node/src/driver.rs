@@ -20,6 +20,7 @@ use crate::listeners::{ListenerPlace, has_listener};
 use crate::options::{Stats, number};
 use crate::peer::Peer;
 use crate::phases::Phases;
+use crate::ready::Poll;
 use crate::uv::READABLE;
 
 /// Sockets, handles and the clock of one isolate's connections.
@@ -32,8 +33,13 @@ pub(crate) struct Driver {
     pub(crate) servers: Vec<Option<ServerFunctions>>,
     /// Servers that are being closed and were not reported as closed.
     closing: Vec<Closing>,
-    /// Keys of connections, and of listeners with `LISTENER` set, that have a note; each once.
+    /// Keys of connections that have a note; each once.
     pub(crate) ready: Vec<u32>,
+    /// The same of listeners. Whoever waits to be let in waits to be read after that, so they come first.
+    pub(crate) calling: Vec<u32>,
+    /// Those of them that broke: what they still asked is not worth reading.
+    pub(crate) broken: Vec<u32>,
+    pub(crate) poll: Poll,
     /// Connections that are settled now; kept to be reused.
     pub(crate) settling: Vec<u32>,
     /// One read at a time, for all connections.
@@ -77,6 +83,9 @@ impl Driver {
             servers: Vec::new(),
             closing: Vec::new(),
             ready: Vec::new(),
+            calling: Vec::new(),
+            broken: Vec::new(),
+            poll: Poll::default(),
             settling: Vec::new(),
             buffer: vec![0; READ_MOST].into_boxed_slice(),
             phases: Phases::new(state)?,
@@ -135,15 +144,21 @@ impl Driver {
         found.slots = number(table.slots_of(server) as u64);
         found.timers = number(table.timers_of(server) as u64);
         found.queued_messages = number(table.lane().len() as u64);
+        found.note_log(table.access_log(server));
         Some(found)
     }
 
     /// Whether anything waits for the check phase.
     fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.table.lane().is_empty() || self.is_late
+        !self.ready.is_empty()
+            || !self.calling.is_empty()
+            || !self.table.lane().is_empty()
+            || self.is_late
     }
 
     fn begin_turn(&mut self) -> bool {
+        self.clock.read();
+        self.poll.end(self.clock.now());
         for (_, gate) in &self.gates {
             gate.busy();
         }
@@ -152,6 +167,7 @@ impl Driver {
         }
         self.in_turn = true;
         self.read_clock();
+        self.table.observe(self.ready.len());
         self.expire();
         true
     }
@@ -168,6 +184,7 @@ impl Driver {
         while self.table.has_dirty() {
             self.settle_dirty(true);
         }
+        self.table.flush_records();
     }
 
     /// Keeps the loop awake while work waits, and the timer at the next deadline.
@@ -251,6 +268,14 @@ impl Driver {
             .set_time(self.clock.now(), self.clock.unix_seconds());
     }
 
+    /// Since when what is noted now may have been waiting.
+    pub(crate) fn noted_since(&mut self) -> u64 {
+        if self.poll.needs_time() {
+            self.clock.read();
+        }
+        self.poll.since(self.clock.now())
+    }
+
     /// Monotonic milliseconds of the last look at the clock.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now()
@@ -300,6 +325,8 @@ pub(crate) fn on_prepare(state: &EnvState) {
             driver.flush();
             driver.after_work();
         }
+        driver.clock.read();
+        driver.poll.begin(driver.clock.now());
         for (_, gate) in &driver.gates {
             gate.polling(driver.table.open_exchanges());
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gneiss_core::{
-    Bind, Counter, Counters, Endpoint, FORWARDED_ALLOW_IPS, ServerConfig, TrustedPeers,
+    AccessLog, Bind, Counter, Counters, Endpoint, FORWARDED_ALLOW_IPS, ServerConfig, TrustedPeers,
 };
 use napi_derive::napi;
 
@@ -78,6 +78,12 @@ pub struct NativeConfig {
     pub stream_buffer: u32,
     /// Request bytes held ahead of the application.
     pub body_read_ahead: u32,
+    /// Most requests that wait for JavaScript; 0 for any number.
+    pub max_queue: u32,
+    /// Longest wait for JavaScript.
+    pub max_queue_wait: f64,
+    /// Paths that are never turned away.
+    pub shed_exempt: Vec<String>,
     /// Most open connections.
     pub worker_connections: u32,
     /// Accepted and silent.
@@ -108,6 +114,10 @@ pub struct NativeConfig {
     pub runtime_mode: String,
     /// I/O threads of the threaded driver.
     pub runtime_threads: u32,
+    /// File of the access log, or `-`.
+    pub access_log: Option<String>,
+    /// What a line of it says.
+    pub access_log_format: String,
     /// Shares the listeners with other workers: accepts from `open_server` on, and only when it is its turn.
     pub gate: Option<NativeGate>,
 }
@@ -128,6 +138,9 @@ impl NativeConfig {
             max_body: number(core.max_body),
             stream_buffer: size(core.stream_buffer),
             body_read_ahead: size(core.body_read_ahead),
+            max_queue: size(core.max_queue),
+            max_queue_wait: number(core.max_queue_wait),
+            shed_exempt: Vec::new(),
             worker_connections: size(core.worker_connections),
             first_byte_timeout: number(core.first_byte_timeout),
             head_timeout: number(core.head_timeout),
@@ -143,12 +156,14 @@ impl NativeConfig {
             server_header: String::from_utf8_lossy(&core.server_header).into_owned(),
             runtime_mode: "auto".to_owned(),
             runtime_threads: 1,
+            access_log: None,
+            access_log_format: "combined".to_owned(),
             gate: None,
         }
     }
 
     /// The engine's configuration.
-    pub(crate) fn to_core(&self) -> ServerConfig {
+    pub(crate) fn to_core(&self, access_log: Option<Arc<AccessLog>>) -> ServerConfig {
         ServerConfig {
             limit_request_head: self.limit_request_head as usize,
             limit_request_line: self.limit_request_line as usize,
@@ -159,6 +174,13 @@ impl NativeConfig {
             max_body: whole(self.max_body),
             stream_buffer: self.stream_buffer as usize,
             body_read_ahead: self.body_read_ahead as usize,
+            max_queue: self.max_queue as usize,
+            max_queue_wait: whole(self.max_queue_wait),
+            shed_exempt: self
+                .shed_exempt
+                .iter()
+                .map(|path| path.clone().into_bytes())
+                .collect(),
             worker_connections: self.worker_connections as usize,
             first_byte_timeout: whole(self.first_byte_timeout),
             head_timeout: whole(self.head_timeout),
@@ -172,6 +194,7 @@ impl NativeConfig {
             allow_half_open: self.allow_half_open,
             // Whoever validated them has refused what is no peer; nobody is believed by mistake.
             trusted_peers: TrustedPeers::parse(&self.forwarded_allow_ips).unwrap_or_default(),
+            access_log,
             server_header: self
                 .server_header
                 .chars()
@@ -261,8 +284,16 @@ pub struct Stats {
     pub panics_total: f64,
     /// Connections accepted.
     pub connections_total: f64,
-    /// Requests that reached the application.
+    /// Requests handed over to the application.
     pub requests_total: f64,
+    /// Requests that the application was called for.
+    pub delivered_total: f64,
+    /// Requests answered 503 because as many waited as may.
+    pub shed_queue_full_total: f64,
+    /// Requests answered 503 because they had waited too long, or would.
+    pub shed_queue_wait_total: f64,
+    /// Requests answered 503 because everybody had been waiting for a while.
+    pub shed_loop_delay_total: f64,
     /// Requests refused before they reached it.
     pub refused_total: f64,
     /// Exchanges that ended without an answer of the application.
@@ -275,6 +306,8 @@ pub struct Stats {
     pub timeouts_total: f64,
     /// Errors of accept that were survived.
     pub accept_errors_total: f64,
+    /// Lines of the access log that could not be written.
+    pub access_log_dropped_total: f64,
 }
 
 impl Stats {
@@ -304,13 +337,23 @@ impl Stats {
             panics_total: count(|counters| &counters.panics_total),
             connections_total: count(|counters| &counters.connections_total),
             requests_total: count(|counters| &counters.requests_total),
+            delivered_total: count(|counters| &counters.delivered_total),
+            shed_queue_full_total: count(|counters| &counters.shed_queue_full_total),
+            shed_queue_wait_total: count(|counters| &counters.shed_queue_wait_total),
+            shed_loop_delay_total: count(|counters| &counters.shed_loop_delay_total),
             refused_total: count(|counters| &counters.refused_total),
             aborted_total: count(|counters| &counters.aborted_total),
             received_bytes_total: count(|counters| &counters.received_bytes_total),
             sent_bytes_total: count(|counters| &counters.sent_bytes_total),
             timeouts_total: count(|counters| &counters.timeouts_total),
             accept_errors_total: count(|counters| &counters.accept_errors_total),
+            access_log_dropped_total: 0.0,
         }
+    }
+
+    /// Adds what the access log has lost.
+    pub(crate) fn note_log(&mut self, log: Option<&Arc<AccessLog>>) {
+        self.access_log_dropped_total = log.map_or(0.0, |log| number(log.dropped()));
     }
 }
 

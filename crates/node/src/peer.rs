@@ -79,6 +79,7 @@ impl Driver {
         for key in keys {
             self.write(key);
         }
+        self.table.flush_records();
     }
 
     /// Begins to watch an accepted connection.

@@ -12,7 +12,10 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use gneiss_core::{Counters, Gate, Listener, METHODS, ServerKey};
+use gneiss_core::{
+    AccessLog, Counters, Format, FormatFault, Gate, Listener, METHODS, ServerConfig, ServerKey,
+    Target, access,
+};
 use napi::bindgen_prelude::{FnArgs, Function, Object};
 use napi::{Env, JsValue};
 use napi_derive::napi;
@@ -84,6 +87,7 @@ pub fn listen(
 ) -> Result<u32, Failure> {
     let state = state_of(env)?;
     let is_threaded = is_threaded(&config, state)?;
+    let log = open_log(&config)?;
     let listeners = config
         .bind
         .iter()
@@ -112,9 +116,11 @@ pub fn listen(
     };
     let sources = Sources { listeners, gate };
     if is_threaded {
-        return start_threads(&scope, state, &config, sources, functions);
+        let core = Arc::new(config.to_core(log));
+        return start_threads(&scope, state, (&config, &core), sources, functions);
     }
-    let server = state.with_driver(|driver| start(driver, state, &config, sources, functions));
+    let core = Arc::new(config.to_core(log));
+    let server = state.with_driver(|driver| start(driver, state, core, sources, functions));
     let (server, is_listening) = server.ok_or_else(|| native_failure("the driver is gone"))?;
     if is_listening {
         return Ok(u32::from(server.0));
@@ -195,7 +201,14 @@ pub fn flush_at_exit(env: Env) -> Result<(), Failure> {
     let state = state_of(env)?;
     state.with_driver(Driver::flush_at_exit);
     threads::flush_at_exit(state);
+    access::flush_all(LOG_MOST);
     Ok(())
+}
+
+/// Opens the log files of the process anew, for whoever has moved them away.
+#[napi]
+pub fn reopen_logs() {
+    access::reopen_all();
 }
 
 /// Gauges and totals of a server; `undefined` when there is no such server.
@@ -211,6 +224,22 @@ pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
         found.panics_total += number(state.panics());
         found
     }))
+}
+
+/// Takes the lines about refused requests of a server that wait for its log.
+#[napi]
+pub fn take_refusals(env: Env, server: u32) -> Result<Vec<String>, Failure> {
+    let state = state_of(env)?;
+    let server = key(server);
+    let counters = match threaded(server) {
+        Some(server) => state.with_threads(|threads| threads.remote.counters(server)),
+        None => state.with_driver(|driver| driver.table.counters(server).into_iter().collect()),
+    };
+    let counters = counters.unwrap_or_default();
+    Ok(counters
+        .iter()
+        .flat_map(|counters| counters.refusals.take())
+        .collect())
 }
 
 /// Whether the server gets threads of its own.
@@ -235,14 +264,13 @@ fn is_threaded(config: &NativeConfig, state: &EnvState) -> Result<bool, Failure>
 fn start_threads(
     scope: &Scope<'_>,
     state: &EnvState,
-    config: &NativeConfig,
+    (config, core): (&NativeConfig, &Arc<ServerConfig>),
     sources: Sources,
     functions: ServerFunctions,
 ) -> Result<u32, Failure> {
-    let core = Arc::new(config.to_core());
     let count = config.runtime_threads.max(1) as usize;
     let started = state
-        .with_threads(|threads| threads.start(state, &core, sources, count, functions))
+        .with_threads(|threads| threads.start(state, core, sources, count, functions))
         .ok_or_else(|| native_failure("the driver is gone"))?;
     match started {
         Ok(server) => Ok(u32::from(server.0 | THREADED)),
@@ -271,14 +299,12 @@ pub(crate) struct Sources {
 fn start(
     driver: &mut Driver,
     state: &EnvState,
-    config: &NativeConfig,
+    config: Arc<ServerConfig>,
     sources: Sources,
     functions: ServerFunctions,
 ) -> (ServerKey, bool) {
     let counters = Arc::new(Counters::default());
-    let server = driver
-        .table
-        .add_server(Arc::new(config.to_core()), Arc::clone(&counters));
+    let server = driver.table.add_server(config, Arc::clone(&counters));
     let index = usize::from(server.0);
     if index >= driver.servers.len() {
         driver.servers.resize_with(index.saturating_add(1), || None);
@@ -325,6 +351,26 @@ pub(crate) fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure>
     }
 }
 
+fn open_log(config: &NativeConfig) -> Result<Option<Arc<AccessLog>>, Failure> {
+    let Some(path) = config.access_log.as_deref() else {
+        return Ok(None);
+    };
+    let refusal = |what: String| napi::Error::new(Code::Option, what);
+    let format = Format::parse(&config.access_log_format)
+        .map_err(|FormatFault(fault)| refusal(format!("accessLogFormat: {fault}")))?;
+    let target = match path {
+        "-" => Target::Stdout,
+        path => Target::File(path.into()),
+    };
+    let opened = AccessLog::open(&target, format);
+    let log = opened.map_err(|error| {
+        refusal(format!(
+            "the access log {path} cannot be opened: {error}; name a file that may be written, or - for stdout"
+        ))
+    })?;
+    Ok(Some(Arc::new(log)))
+}
+
 fn ensure_driver(state: &EnvState) -> bool {
     if state.driver().borrow().is_some() {
         return true;
@@ -349,3 +395,6 @@ fn native_failure(reason: &str) -> Failure {
 fn key(server: u32) -> ServerKey {
     ServerKey(u16::try_from(server).unwrap_or(u16::MAX))
 }
+
+/// How long the end of the process waits for its access logs.
+const LOG_MOST: std::time::Duration = std::time::Duration::from_millis(200);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gneiss_core::{Door, Gate, Listener, Remote, ServerConfig, ServerKey};
+use gneiss_core::{AccessLog, Door, Gate, Listener, Remote, ServerConfig, ServerKey};
 
 use crate::dispatch::{self, ServerFunctions};
 use crate::env::EnvState;
@@ -44,6 +44,7 @@ struct ThreadServer {
     functions: ServerFunctions,
     listeners: Vec<Arc<Listener>>,
     gate: Option<Arc<dyn Gate>>,
+    log: Option<Arc<AccessLog>>,
     keeps_alive: bool,
     is_closing: bool,
 }
@@ -94,6 +95,7 @@ impl Threads {
                 functions,
                 listeners,
                 gate,
+                log: config.access_log.clone(),
                 keeps_alive: true,
                 is_closing: false,
             });
@@ -153,9 +155,10 @@ impl Threads {
 
     /// What a server holds and has done.
     pub(crate) fn stats(&self, server: ServerKey) -> Option<Stats> {
-        self.server(server)?;
+        let log = self.server(server)?.log.as_ref();
         let mut found = Stats::of("thread", &self.remote.counters(server));
         let held = self.remote.held(server);
+        found.note_log(log);
         found.body_bytes += number(held.body as u64);
         found.response_bytes += number(held.response as u64);
         found.queued_messages = number(self.remote.queued(server) as u64);

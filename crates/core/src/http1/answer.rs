@@ -5,7 +5,7 @@ use super::encode::{
     AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk,
     encode_trailers,
 };
-use crate::exchange::{ChunkOutcome, Event, Exchanges};
+use crate::exchange::{AbortReason, ChunkOutcome, Event, Exchanges};
 
 /// How far the answer of an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,9 @@ impl Connection {
         let framing = self.encode_answer(turn, reply, AnswerBody::Whole(body.len() as u64))?;
         if framing != AnswerFraming::NoBody {
             self.out.extend_from_slice(body);
+            if let Some(open) = &mut self.open {
+                open.note_sent(body.len());
+            }
         }
         self.finish(turn, wants_done);
         Ok(())
@@ -88,6 +91,7 @@ impl Connection {
             return Ok(ChunkOutcome::Gone);
         };
         open.answer_by = turn.now.saturating_add(open.allowance);
+        make_room(&mut self.out, data.len(), stream_buffer);
         match framing {
             AnswerFraming::Chunked if data.is_empty() => {}
             AnswerFraming::Chunked => encode_chunk(&mut self.out, data),
@@ -99,6 +103,9 @@ impl Connection {
             }
             AnswerFraming::NoBody => {}
             AnswerFraming::UntilClose => self.out.extend_from_slice(data),
+        }
+        if *framing != AnswerFraming::NoBody {
+            open.note_sent(data.len());
         }
         if is_last {
             return Ok(self.end(turn, wants_done));
@@ -166,9 +173,10 @@ impl Connection {
 
     /// Cuts the answer so that it never looks complete; false when the exchange is over.
     pub fn reset<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) -> bool {
-        let Some(open) = self.open.take() else {
+        let Some(mut open) = self.open.take() else {
             return false;
         };
+        open.note_abort(AbortReason::PeerGone);
         // A missing last chunk or missing bytes show the cut; without such framing only a reset does.
         let shows = matches!(
             open.answer,
@@ -226,6 +234,7 @@ impl Connection {
         };
         let plan = encode_head(&mut self.out, &head).map_err(AnswerFault::Head)?;
         open.keep_alive = plan.keep_alive;
+        Self::note_answer(turn, self.server, open, (reply.status, reply.fields));
         Ok(plan.framing)
     }
 
@@ -260,6 +269,19 @@ impl Connection {
         }
     }
 }
+
+/// Grows a buffer as a vector does, but not beyond what it may hold: a peer that does not read would cost
+/// twice as much.
+fn make_room(out: &mut Vec<u8>, more: usize, most: usize) {
+    let needed = out.len().saturating_add(more).saturating_add(CHUNK_FRAME);
+    if needed > out.capacity() {
+        let doubled = out.capacity().saturating_mul(2).min(most);
+        out.reserve_exact(needed.max(doubled).saturating_sub(out.len()));
+    }
+}
+
+/// Bytes around the data of a chunk, at most.
+const CHUNK_FRAME: usize = 32;
 
 /// The head of an answer as the application gave it.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! The deadlines of a connection: every state owns one.
 
+use super::account::Ground;
 use super::answer::Answer;
 use super::connection::{Connection, Ending, Phase, Turn};
 use super::request::Open;
@@ -19,7 +20,8 @@ impl Connection {
             Phase::Idle => after(self.since, config.keep_alive),
             Phase::Head => after(self.since, config.head_timeout),
             Phase::Exchange => self.open.as_ref().map_or(NEVER, |open| {
-                open.application_deadline().min(open.body_deadline(config))
+                let application = open.application_deadline().min(self.queue_deadline());
+                application.min(open.body_deadline(config))
             }),
             Phase::Flush => NEVER,
             Phase::Linger => after(self.since, LINGER),
@@ -40,7 +42,8 @@ impl Connection {
     pub fn waits_for_peer(&self) -> bool {
         match self.phase {
             Phase::Exchange => self.open.as_ref().is_some_and(|open| {
-                open.body_deadline(&self.config) <= open.application_deadline()
+                let application = open.application_deadline().min(self.queue_deadline());
+                open.body_deadline(&self.config) <= application
             }),
             _ => true,
         }
@@ -50,6 +53,9 @@ impl Connection {
     pub fn on_deadline<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
         if self.deadline() > turn.now {
             return;
+        }
+        if self.queue_deadline() <= turn.now {
+            return self.give_up(turn);
         }
         // An awaited request that does not come is nobody's fault.
         self.counters
@@ -63,6 +69,21 @@ impl Connection {
             return self.leave(turn.now, Ending::Close);
         };
         let is_body = open.body_deadline(config) <= turn.now;
+        if open.answer == Answer::Waiting {
+            let (status, code, reason) = if is_body {
+                (408, "BodyTimeout", "the body came too slowly")
+            } else {
+                let reason = "the application did not answer within requestTimeout";
+                (504, "RequestTimeout", reason)
+            };
+            let ground = Ground {
+                status,
+                code,
+                reason,
+            };
+            self.complain(turn, ground, b"");
+        }
+        let Some(open) = &self.open else { return };
         match (open.answer, is_body) {
             (Answer::Waiting, true) => self.refuse(turn, 408, AbortReason::BodyTimeout),
             (Answer::Waiting, false) => self.refuse(turn, 504, AbortReason::RequestTimeout),

@@ -337,7 +337,7 @@ const fn is_bodyless(head: &AnswerHead<'_>) -> bool {
 }
 
 #[inline]
-fn status_line(out: &mut Vec<u8>, status: u16) {
+pub(super) fn status_line(out: &mut Vec<u8>, status: u16) {
     if status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return;
@@ -351,14 +351,14 @@ fn status_line(out: &mut Vec<u8>, status: u16) {
 }
 
 #[inline]
-fn date_line(out: &mut Vec<u8>, date: &[u8; 29]) {
+pub(super) fn date_line(out: &mut Vec<u8>, date: &[u8; 29]) {
     out.extend_from_slice(b"date: ");
     out.extend_from_slice(date);
     out.extend_from_slice(b"\r\n");
 }
 
 #[inline]
-fn length_line(out: &mut Vec<u8>, length: u64) {
+pub(super) fn length_line(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"content-length: ");
     out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -20,8 +20,14 @@ impl Connection {
 
     /// Ends the exchange without an answer of the application and reports it.
     pub(super) fn abort<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, reason: AbortReason) {
-        let Some(open) = self.open.take() else { return };
+        let Some(mut open) = self.open.take() else {
+            return;
+        };
+        open.note_abort(reason);
         let (id, is_reported) = (open.id, open.is_reported);
+        if open.ticket > self.counters.delivered_total.get() {
+            turn.exchanges.unread(self.server, open.ticket);
+        }
         self.forget(turn, open);
         if is_reported {
             self.counters.aborted_total.add(1);
@@ -74,7 +80,8 @@ impl Connection {
         }
     }
 
-    pub(super) fn forget<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, open: Open) {
+    pub(super) fn forget<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, mut open: Open) {
+        self.end_note(turn, &mut open);
         turn.exchanges.close(open.id);
         self.counters.requests.subtract(1);
         if open.decoder.is_some() {

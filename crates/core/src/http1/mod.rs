@@ -2,8 +2,9 @@
 //!
 //! `head` and `body` refuse what is not strictly well formed, `encode` writes what leaves,
 //! `connection` is the state machine over them; `request` holds its request side, `answer` its
-//! response side, `clock` its deadlines and `drain` its end. Nothing in here knows sockets, threads or lanes.
+//! response side, `clock` its deadlines, `shed` what the application has no time for and `drain` its end. Nothing in here knows sockets, threads or lanes.
 
+mod account;
 mod afar;
 pub(crate) mod answer;
 pub(crate) mod body;
@@ -25,6 +26,7 @@ mod lines;
 mod refusal;
 pub(crate) mod request;
 mod scan;
+mod shed;
 mod status;
 mod target;
 pub(crate) mod transcode;

@@ -1,11 +1,14 @@
 //! The request side of a connection: heads and bodies out of bytes, strictly and within limits.
 
+use super::account::{Ground, first_line};
 use super::answer::Answer;
 use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Phase, Turn};
 use super::encode::encode_continue;
 use super::forwarded::apply as apply_forwarded;
 use super::head::{BodyFraming, Head, HeadLimits, HeadOutcome, Refusal, Version, parse_head};
+use super::shed::ground_of;
+use crate::access::Draft;
 use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges, Id, Meta};
 
 /// A request that is being answered.
@@ -23,6 +26,10 @@ pub(super) struct Open {
     pub(super) expects: bool,
     /// JavaScript knows of it.
     pub(super) is_reported: bool,
+    /// Its number among the requests that were handed over; 0 before it is, and for one that may wait for ever.
+    pub(super) ticket: u64,
+    /// Since when it waits, at most.
+    pub(super) came_at: u64,
     /// None once the body has been received completely.
     pub(super) decoder: Option<BodyDecoder>,
     /// Decoded and not taken.
@@ -42,6 +49,8 @@ pub(super) struct Open {
     pub(super) answer_by: u64,
     pub(super) wants_done: bool,
     pub(super) wants_drain: bool,
+    /// For the access log.
+    pub(super) draft: Option<Box<Draft>>,
 }
 
 /// A body as it is handed out.
@@ -62,6 +71,8 @@ impl Open {
             keep_alive: head.keep_alive,
             expects: head.expect_continue,
             is_reported: false,
+            ticket: 0,
+            came_at: now,
             decoder,
             body: Vec::new(),
             received: 0,
@@ -74,6 +85,7 @@ impl Open {
             answer_by: now.saturating_add(allowance),
             wants_done: false,
             wants_drain: false,
+            draft: None,
         }
     }
 
@@ -175,6 +187,9 @@ impl Connection {
                 0
             }
             HeadOutcome::Refused(refusal) => {
+                self.note_bad_head(turn, data, refusal.status());
+                let code = format!("{refusal:?}");
+                self.complain(turn, Ground::of(refusal, &code), first_line(data));
                 self.refuse_head(turn, refusal, data);
                 data.len()
             }
@@ -183,7 +198,9 @@ impl Connection {
                     let trusted = &self.config.trusted_peers;
                     let arena = turn.exchanges.arena();
                     if let Err(refusal) = apply_forwarded(&mut head, arena, offset, trusted) {
-                        return self.refuse_request(turn, &head, offset, refusal.status(), data);
+                        let code = format!("{refusal:?}");
+                        let ground = Ground::of(refusal, &code);
+                        return self.refuse_request(turn, &head, offset, ground, data);
                     }
                 }
                 self.begin_exchange(turn, &head, offset, data)
@@ -214,12 +231,18 @@ impl Connection {
         let decoder = match head.framing {
             BodyFraming::None => None,
             BodyFraming::Length(length) if length > self.config.max_body => {
-                return self.refuse_request(turn, head, offset, 413, data);
+                return self.refuse_request(turn, head, offset, TOO_LARGE, data);
             }
             framing => Some(BodyDecoder::new(framing, trailers)),
         };
+        if let Some(rejection) = self.is_turned_away(turn, offset, head.target_len) {
+            self.note_refusal(turn, head, offset, 503);
+            self.complain_of(turn, ground_of(rejection.shed), offset, head);
+            turn.exchanges.arena().truncate(offset);
+            return self.turn_away(turn, head, data, rejection);
+        }
         let Some(id) = turn.exchanges.open() else {
-            return self.refuse_request(turn, head, offset, 503, data);
+            return self.refuse_request(turn, head, offset, NO_SLOT, data);
         };
         let has_body = decoder.is_some();
         self.end_gap(turn.now);
@@ -227,6 +250,8 @@ impl Connection {
         self.since = turn.now;
         let mut open = Open::new(id, head, decoder, self.config.request_timeout, turn.now);
         open.keep_alive &= !self.draining;
+        open.came_at = turn.now.saturating_sub(turn.exchanges.waited());
+        open.draft = self.begin_note(turn, head, offset);
         self.open = Some(open);
         self.counters.requests.add(1);
         let mut used = head.consumed;
@@ -241,12 +266,16 @@ impl Connection {
             }
         }
         self.counters.requests_total.add(1);
+        let ticket = self.counters.requests_total.get();
+        let is_exempt = self.is_exempt(turn, offset, head.target_len);
         if let Some(open) = &mut self.open {
             open.is_reported = true;
+            open.ticket = if is_exempt { 0 } else { ticket };
         }
         turn.exchanges.push(Event::Request {
             id,
             server: self.server,
+            ticket,
             meta: self.meta_of(head, has_body),
             offset,
             target_len: head.target_len,
@@ -260,12 +289,14 @@ impl Connection {
         turn: &mut Turn<'_, E>,
         head: &Head,
         offset: usize,
-        status: u16,
+        ground: Ground<'_>,
         data: &[u8],
     ) -> usize {
+        self.note_refusal(turn, head, offset, ground.status);
+        self.complain_of(turn, ground, offset, head);
         turn.exchanges.arena().truncate(offset);
         self.counters.refused_total.add(1);
-        self.answer_refusal(turn, status, head.is_head);
+        self.answer_refusal(turn, ground.status, head.is_head);
         data.len()
     }
 
@@ -308,10 +339,15 @@ impl Connection {
             let expected = usize::try_from(expected).unwrap_or(room).min(room);
             open.body.reserve_exact(expected);
         }
-        let Ok(used) = decoder.decode(data, room, &mut open.body) else {
-            self.counters.refused_total.add(1);
-            self.refuse(turn, 400, AbortReason::BodyMalformed);
-            return data.len();
+        let used = match decoder.decode(data, room, &mut open.body) {
+            Ok(used) => used,
+            Err(refusal) => {
+                self.counters.refused_total.add(1);
+                let code = format!("{refusal:?}");
+                self.complain(turn, Ground::of(refusal, &code), b"");
+                self.refuse(turn, 400, AbortReason::BodyMalformed);
+                return data.len();
+            }
         };
         let gained = open.body.len().saturating_sub(before);
         open.received = open.received.saturating_add(gained as u64);
@@ -337,9 +373,21 @@ impl Connection {
         }
         if open.received > self.config.max_body {
             self.counters.refused_total.add(1);
+            self.complain(turn, TOO_LARGE, b"");
             self.refuse(turn, 413, AbortReason::BodyTooLarge);
             return data.len();
         }
         used
     }
 }
+
+const TOO_LARGE: Ground<'static> = Ground {
+    status: 413,
+    code: "BodyTooLarge",
+    reason: "the body is larger than maxBody",
+};
+const NO_SLOT: Ground<'static> = Ground {
+    status: 503,
+    code: "SlotsFull",
+    reason: "as many requests are open as can be",
+};

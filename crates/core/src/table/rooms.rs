@@ -1,7 +1,9 @@
 //! What a connection sees of its surroundings.
 
-use crate::exchange::{Event, Exchanges, Id};
+use crate::access::Recorder;
+use crate::exchange::{Event, Exchanges, Id, ServerKey};
 use crate::lane::Lane;
+use crate::overload::{Overload, Rejection, Shed};
 use crate::slot::Slots;
 
 /// Slots, events and spare buffers: what a connection sees of its surroundings.
@@ -12,6 +14,13 @@ pub(super) struct Rooms {
     spare_bytes: usize,
     /// The connection that is being worked on.
     pub(super) current: u32,
+    /// By the keys of the servers.
+    pub(super) overloads: Vec<Option<Overload>>,
+    pub(super) recorders: Vec<Option<Recorder>>,
+    /// Milliseconds that what is read now has been waiting.
+    pub(super) waited: u64,
+    /// What is read now waits behind as many as there may be.
+    pub(super) is_beyond: bool,
 }
 
 impl Rooms {
@@ -23,13 +32,51 @@ impl Rooms {
             spare: Vec::new(),
             spare_bytes: 0,
             current: 0,
+            overloads: Vec::new(),
+            recorders: Vec::new(),
+            waited: 0,
+            is_beyond: false,
         }
+    }
+
+    pub(super) fn overload(&mut self, server: ServerKey) -> Option<&mut Overload> {
+        self.overloads.get_mut(usize::from(server.0))?.as_mut()
     }
 }
 
 impl Exchanges for Rooms {
     fn open(&mut self) -> Option<Id> {
         self.slots.open(self.current)
+    }
+
+    fn verdict(&mut self, server: ServerKey) -> Option<Rejection> {
+        let (waited, is_beyond) = (self.waited, self.is_beyond);
+        self.overload(server)?.verdict(waited, is_beyond)
+    }
+
+    fn reject(&mut self, server: ServerKey) -> Rejection {
+        let shed = Shed::QueueWait;
+        let unknown = Rejection {
+            shed,
+            retry_after: 1,
+        };
+        self.overload(server)
+            .map_or(unknown, |overload| overload.reject(shed))
+    }
+
+    fn unread(&mut self, server: ServerKey, ticket: u64) {
+        if let Some(overload) = self.overload(server) {
+            overload.note_unread(ticket);
+        }
+    }
+
+    fn recorder(&mut self, server: ServerKey) -> Option<(&mut Recorder, &[u8])> {
+        let recorder = self.recorders.get_mut(usize::from(server.0))?.as_mut()?;
+        Some((recorder, self.lane.texts()))
+    }
+
+    fn waited(&self) -> u64 {
+        self.waited
     }
 
     fn close(&mut self, id: Id) {

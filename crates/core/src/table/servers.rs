@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::{Entry, Table};
+use crate::access::{AccessLog, Recorder};
 use crate::config::ServerConfig;
 use crate::counters::{Counters, Held};
 use crate::exchange::{AbortReason, Event, ServerKey};
+use crate::overload::Overload;
 use crate::shutdown::Shutdown;
 
 /// One server of the table.
@@ -19,6 +21,18 @@ pub(super) struct Server {
 impl Table {
     /// Adds a server.
     pub fn add_server(&mut self, config: Arc<ServerConfig>, counters: Arc<Counters>) -> ServerKey {
+        self.add_share(config, counters, Vec::new())
+    }
+
+    /// Adds a thread's share of a server; `siblings` count what the others have.
+    pub fn add_share(
+        &mut self,
+        config: Arc<ServerConfig>,
+        counters: Arc<Counters>,
+        siblings: Vec<Arc<Counters>>,
+    ) -> ServerKey {
+        let recorder = config.access_log.clone().map(Recorder::new);
+        let overload = Overload::new(Arc::clone(&config), Arc::clone(&counters), siblings);
         let server = Some(Server {
             config,
             counters,
@@ -36,6 +50,17 @@ impl Table {
             self.servers.push(server);
             self.servers.len().saturating_sub(1)
         };
+        if index >= self.rooms.overloads.len() {
+            let count = index.saturating_add(1);
+            self.rooms.overloads.resize_with(count, || None);
+            self.rooms.recorders.resize_with(count, || None);
+        }
+        if let Some(place) = self.rooms.recorders.get_mut(index) {
+            *place = recorder;
+        }
+        if let Some(place) = self.rooms.overloads.get_mut(index) {
+            *place = Some(overload);
+        }
         ServerKey(u16::try_from(index).unwrap_or(u16::MAX))
     }
 
@@ -45,7 +70,27 @@ impl Table {
             && let Some(place) = self.servers.get_mut(usize::from(server.0))
         {
             *place = None;
+            let index = usize::from(server.0);
+            for overload in self.rooms.overloads.iter_mut().skip(index).take(1) {
+                *overload = None;
+            }
+            for recorder in self.rooms.recorders.iter_mut().skip(index).take(1) {
+                *recorder = None;
+            }
         }
+    }
+
+    /// Hands over what was noted for access logs.
+    pub fn flush_records(&mut self) {
+        for recorder in self.rooms.recorders.iter_mut().flatten() {
+            recorder.flush();
+        }
+    }
+
+    /// The access log of a server.
+    #[must_use]
+    pub fn access_log(&self, server: ServerKey) -> Option<&Arc<AccessLog>> {
+        self.server(server)?.config.access_log.as_ref()
     }
 
     /// The counters of a server.
@@ -179,7 +224,7 @@ impl Table {
         self.rooms.lane.push(Event::Closed { server });
     }
 
-    fn server_key_of(&self, key: u32) -> Option<ServerKey> {
+    pub(super) fn server_key_of(&self, key: u32) -> Option<ServerKey> {
         self.connection(key).map(crate::http1::Connection::server)
     }
 

@@ -31,7 +31,14 @@ impl Remote {
 
     fn hear_event(&mut self, event: Event) -> Option<Event> {
         let is_news = match event {
-            Event::Request { id, meta, .. } => self.begin_exchange(id, meta)?,
+            Event::Request {
+                id, meta, ticket, ..
+            } => {
+                if let Some(line) = self.line(id) {
+                    line.counters.delivered_total.set(ticket);
+                }
+                self.begin_exchange(id, meta)?
+            }
             Event::Abort { id, .. } => {
                 let is_known = self.find(id)?.state != State::Over;
                 self.close_exchange(id, State::Over);
@@ -43,6 +50,7 @@ impl Remote {
                 is_awaited
             }
             Event::Closed { server } => self.thread_ended(server)?,
+            Event::Refused { .. } => true,
             // These two are said in other words.
             Event::Chunk { .. } | Event::Drain { .. } => false,
         };

@@ -38,6 +38,8 @@ pub(super) struct Setup {
     pub(super) place: usize,
     pub(super) config: Arc<ServerConfig>,
     pub(super) counters: Arc<Counters>,
+    /// Those of the other threads of its server.
+    pub(super) siblings: Vec<Arc<Counters>>,
     pub(super) crowd: Arc<Crowd>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) listeners: Vec<Arc<Listener>>,
@@ -49,22 +51,25 @@ pub(super) struct Setup {
 pub(super) fn start(plan: &Plan<'_>, owners: &[u8]) -> io::Result<Vec<Line>> {
     let most = plan.config.worker_connections;
     let crowd = Arc::new(Crowd::new(owners.len(), most, plan.gate.clone()));
+    let all: Vec<Arc<Counters>> = owners.iter().map(|_| Arc::default()).collect();
     let mut lines = Vec::with_capacity(owners.len());
     let mut begin = || -> io::Result<()> {
-        for (place, &owner) in owners.iter().enumerate() {
-            let counters = Arc::new(Counters::default());
+        for (place, (&owner, counters)) in owners.iter().zip(&all).enumerate() {
+            let others = all.iter().filter(|other| !Arc::ptr_eq(other, counters));
             let inbox = Arc::new(Inbox::new());
             start_one(Setup {
                 owner,
                 place,
                 config: Arc::clone(plan.config),
-                counters: Arc::clone(&counters),
+                counters: Arc::clone(counters),
+                siblings: others.cloned().collect(),
                 crowd: Arc::clone(&crowd),
                 inbox: Arc::clone(&inbox),
                 listeners: plan.listeners.to_vec(),
                 post: Post::new(plan.server, Arc::clone(plan.words), Arc::clone(plan.door)),
             })?;
             let stream_buffer = plan.config.stream_buffer;
+            let counters = Arc::clone(counters);
             lines.push(Line::new(plan.server, counters, inbox, stream_buffer));
         }
         Ok(())

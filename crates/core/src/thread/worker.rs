@@ -161,7 +161,11 @@ async fn serve(shared: Shared) -> bool {
 impl Worker {
     fn open(setup: Setup) -> io::Result<Self> {
         let mut table = Table::new(setup.owner, Box::new(Silent), 0);
-        let server = table.add_server(Arc::clone(&setup.config), Arc::clone(&setup.counters));
+        let server = table.add_share(
+            Arc::clone(&setup.config),
+            Arc::clone(&setup.counters),
+            setup.siblings,
+        );
         let places = setup
             .listeners
             .into_iter()
@@ -210,6 +214,7 @@ impl Worker {
         }
         self.read_clock();
         self.obey();
+        self.table.observe(0);
         self.expire();
         loop {
             self.settle_dirty();
@@ -218,6 +223,8 @@ impl Worker {
                 break;
             }
         }
+        self.table.mark();
+        self.table.flush_records();
         // Before they are told: who hears that an exchange is over may ask for the numbers at once.
         self.publish();
         self.post.flush();

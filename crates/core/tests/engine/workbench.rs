@@ -1,5 +1,6 @@
 //! A table with one server, a clock by hand and sockets that are vectors.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use gneiss_core::table::Table;
@@ -17,6 +18,8 @@ pub(crate) struct Workbench {
     pub(crate) server: ServerKey,
     counters: Arc<Counters>,
     now: u64,
+    /// Taken out of the lane, and not looked at.
+    events: VecDeque<Event>,
 }
 
 /// A request as it was reported.
@@ -33,6 +36,11 @@ impl Doorbell for Silent {
 
 impl Workbench {
     pub(crate) fn new(config: ServerConfig) -> Self {
+        // What these tests take out of the lane nobody has delivered.
+        let config = ServerConfig {
+            max_queue_wait: 0,
+            ..config
+        };
         let mut table = Table::new(0, Box::new(Silent), 0);
         let counters = Arc::new(Counters::default());
         let server = table.add_server(Arc::new(config), Arc::clone(&counters));
@@ -41,6 +49,7 @@ impl Workbench {
             server,
             counters,
             now: 0,
+            events: VecDeque::new(),
         }
     }
 
@@ -84,7 +93,7 @@ impl Workbench {
             offset,
             target_len,
             ..
-        }) = self.table.lane_mut().pop()
+        }) = self.pop()
         else {
             panic!("a request was expected");
         };
@@ -95,7 +104,7 @@ impl Workbench {
     }
 
     pub(crate) fn abort(&mut self) -> (Id, AbortReason) {
-        let Some(Event::Abort { id, reason }) = self.table.lane_mut().pop() else {
+        let Some(Event::Abort { id, reason }) = self.pop() else {
             panic!("an abort was expected")
         };
         (id, reason)
@@ -103,35 +112,50 @@ impl Workbench {
 
     /// The reason of an abort among the events that wait.
     pub(crate) fn any_abort(&mut self) -> Option<AbortReason> {
-        std::iter::from_fn(|| self.table.lane_mut().pop()).find_map(|event| match event {
+        std::iter::from_fn(|| self.pop()).find_map(|event| match event {
             Event::Abort { reason, .. } => Some(reason),
             _ => None,
         })
     }
 
     pub(crate) fn chunk_event(&mut self) -> Id {
-        let Some(Event::Chunk { id }) = self.table.lane_mut().pop() else {
+        let Some(Event::Chunk { id }) = self.pop() else {
             panic!("a chunk was expected")
         };
         id
     }
 
     pub(crate) fn drain_event(&mut self) -> Id {
-        let Some(Event::Drain { id }) = self.table.lane_mut().pop() else {
+        let Some(Event::Drain { id }) = self.pop() else {
             panic!("a drain was expected")
         };
         id
     }
 
     pub(crate) fn done_event(&mut self) -> Id {
-        let Some(Event::Done { id }) = self.table.lane_mut().pop() else {
+        let Some(Event::Done { id }) = self.pop() else {
             panic!("a done was expected")
         };
         id
     }
 
-    pub(crate) fn no_event(&self) -> bool {
-        self.table.lane().is_empty()
+    pub(crate) fn no_event(&mut self) -> bool {
+        self.collect();
+        self.events.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        self.collect();
+        self.events.pop_front()
+    }
+
+    /// Takes events of exchanges out of the lane: what the log has to say is not the subject of these tests.
+    fn collect(&mut self) {
+        while let Some(event) = self.table.lane_mut().pop() {
+            if !matches!(event, Event::Refused { .. }) {
+                self.events.push_back(event);
+            }
+        }
     }
 
     pub(crate) fn respond(&mut self, id: Id, body: &str) {

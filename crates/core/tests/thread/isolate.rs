@@ -227,6 +227,7 @@ fn serve(
                 while let Some(delivery) = remote.deliver() {
                     let event = match delivery {
                         Delivery::Closed { .. } => return,
+                        Delivery::Refused { .. } => continue,
                         Delivery::Notice { id, kind, .. } => {
                             if matches!(kind, Notice::Abort | Notice::Done) {
                                 assert_eq!(is_over.insert(id, true), Some(false), "{id:?}");

@@ -81,6 +81,7 @@ impl Answerer {
                 place: usize::from(owner - 1),
                 config: Arc::clone(&config),
                 counters: Arc::clone(&counters),
+                siblings: Vec::new(),
                 crowd: Arc::clone(&crowd),
                 inbox: Arc::clone(&inbox),
                 listeners: Vec::new(),
@@ -139,6 +140,7 @@ impl Answerer {
                     self.endings.get_mut(&id).unwrap().push(ending);
                     Heard::Ended(id, ending)
                 }
+                Delivery::Refused { .. } => continue,
                 Delivery::Closed { .. } => {
                     assert!(!self.is_closed, "closed twice");
                     self.is_closed = true;

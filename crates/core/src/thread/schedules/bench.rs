@@ -72,6 +72,7 @@ impl Bench {
             place: 0,
             config: Arc::new(config),
             counters: Arc::clone(&counters),
+            siblings: Vec::new(),
             crowd: Arc::new(Crowd::new(1, 8, None)),
             inbox: Arc::clone(&inbox),
             listeners: vec![Arc::new(listener)],
@@ -165,6 +166,7 @@ impl Bench {
                     assert!(!self.is_closed);
                     self.is_closed = true;
                 }
+                Delivery::Refused { .. } => {}
                 Delivery::Notice { id, kind, .. } => self.app.on_notice(id, kind),
                 Delivery::Request { id, target, .. } => {
                     assert!(!self.is_closed);

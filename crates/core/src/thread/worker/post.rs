@@ -74,6 +74,13 @@ impl Worker {
                 Event::Abort { .. } | Event::Done { .. } => {
                     self.post.batch.words.push(Word::Event(event));
                 }
+                Event::Refused { .. } => {
+                    let server = self.post.server;
+                    self.post
+                        .batch
+                        .words
+                        .push(Word::Event(Event::Refused { server }));
+                }
                 // Reported by the thread itself, when it holds nothing any more.
                 Event::Closed { .. } => {}
             }
@@ -82,10 +89,11 @@ impl Worker {
         self.post.batch.words.append(&mut self.later);
     }
 
-    /// A request whose peer has left already is not told at all.
+    /// Of a request whose peer has left already only the number is told: its end follows, so nobody reads it.
     fn collect_request(&mut self, event: Event) {
         let Event::Request {
             id,
+            ticket,
             meta,
             offset,
             target_len,
@@ -95,9 +103,12 @@ impl Worker {
         else {
             return;
         };
-        if !self.table.is_open(id) {
-            return;
-        }
+        let is_open = self.table.is_open(id);
+        let (target_len, head_len) = if is_open {
+            (target_len, head_len)
+        } else {
+            (0, 0)
+        };
         let text = &mut self.post.batch.text;
         let begin = text.len();
         let len = target_len.saturating_add(head_len);
@@ -105,12 +116,13 @@ impl Worker {
         self.post.batch.words.push(Word::Event(Event::Request {
             id,
             server: self.post.server,
+            ticket,
             meta,
             offset: begin,
             target_len,
             head_len,
         }));
-        if meta.0 & Meta::HAS_BODY != 0 {
+        if is_open && meta.0 & Meta::HAS_BODY != 0 {
             self.collect_body(id);
         }
     }

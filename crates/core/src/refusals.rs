@@ -1,0 +1,150 @@
+//! Lines for the log about requests that were refused: few of them, however many there were.
+
+use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Lines that wait for the log, and how many more may follow soon.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    lines: Vec<String>,
+    /// Lines that were written ahead of their time, in milliseconds of waiting.
+    debt: u64,
+    at: u64,
+    /// Refusals without a line since the last one that had one.
+    left_out: u64,
+}
+
+/// What is said of a refused request.
+#[derive(Clone, Copy, Debug)]
+pub struct Complaint<'a> {
+    /// Status of the answer.
+    pub status: u16,
+    /// A name that stays the same.
+    pub code: &'a str,
+    /// What is wrong, for people.
+    pub reason: &'a str,
+    /// The address of the client.
+    pub peer: &'a [u8],
+    /// What the client sent, as far as it is known; its query is left out.
+    pub line: &'a [u8],
+}
+
+impl Refusals {
+    /// Writes a line unless there were too many of late. True if somebody has to be told that one waits.
+    pub fn note(&self, now: u64, complaint: &Complaint<'_>) -> bool {
+        let mut state = self.lock();
+        state.debt = state.debt.saturating_sub(now.saturating_sub(state.at));
+        state.at = now;
+        if state.debt.saturating_add(EVERY) > BURST.saturating_mul(EVERY) {
+            state.left_out = state.left_out.saturating_add(1);
+            return false;
+        }
+        state.debt = state.debt.saturating_add(EVERY);
+        let left_out = std::mem::take(&mut state.left_out);
+        let was_empty = state.lines.is_empty();
+        state.lines.push(complaint.line(left_out));
+        was_empty
+    }
+
+    /// The lines that wait.
+    #[must_use]
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().lines)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Complaint<'_> {
+    fn line(&self, left_out: u64) -> String {
+        let Self {
+            status,
+            code,
+            reason,
+            ..
+        } = self;
+        let mut text = format!("refused a request with {status} {code}: {reason}; from ");
+        push_escaped(&mut text, self.peer);
+        let known = self.line.split(|byte| *byte == b'?').next();
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            text.push_str(", \"");
+            push_escaped(&mut text, known.get(..LINE_MOST).unwrap_or(known));
+            // A query may hold what lets somebody in.
+            let is_cut = known.len() > LINE_MOST || known.len() < self.line.len();
+            text.push_str(if is_cut { "...\"" } else { "\"" });
+        }
+        if left_out > 0 {
+            let _ = write!(text, " ({left_out} more were refused before it)");
+        }
+        text
+    }
+}
+
+/// Nothing of a peer ends a line, leaves its quotes, or reaches a terminal as it is.
+fn push_escaped(text: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => {
+                let _ = write!(text, "\\x{byte:02x}");
+            }
+        }
+    }
+}
+
+/// One line in so many milliseconds, and so many at once.
+const EVERY: u64 = 1_000;
+const BURST: u64 = 5;
+const LINE_MOST: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLAINT: Complaint<'static> = Complaint {
+        status: 400,
+        code: "FieldValue",
+        reason: "a field value holds a control",
+        peer: b"127.0.0.1",
+        line: b"GET /a\"\x1b?token=secret HTTP/1.1",
+    };
+
+    #[test]
+    fn a_line_names_all_but_what_may_be_secret() {
+        let refusals = Refusals::default();
+        assert!(refusals.note(0, &COMPLAINT));
+        assert_eq!(
+            refusals.take(),
+            [
+                "refused a request with 400 FieldValue: a field value holds a control; from 127.0.0.1, \
+              \"GET /a\\\"\\x1b...\""
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flood_is_a_few_lines_that_say_how_many_there_were() {
+        let refusals = Refusals::default();
+        let told: Vec<bool> = (0..100).map(|_| refusals.note(0, &COMPLAINT)).collect();
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        assert_eq!(refusals.take().len(), 5);
+        assert!(!refusals.note(999, &COMPLAINT));
+        assert!(refusals.note(1_000, &COMPLAINT));
+        let lines = refusals.take();
+        assert!(
+            lines[0].ends_with("(96 more were refused before it)"),
+            "{lines:?}"
+        );
+        assert!(!refusals.note(1_001, &COMPLAINT));
+        for _ in 0..9 {
+            refusals.note(1_000_000, &COMPLAINT);
+        }
+        assert_eq!(refusals.take().len(), 5);
+    }
+}
