@@ -19,6 +19,7 @@ const MODELESS = [
   'platforms',
   'policy',
   'schema',
+  'suggest',
   'target',
   'tidy',
   'typescript',

@@ -264,7 +264,17 @@ describe('a log', () => {
     })
     const server = await startCli(
       // A master would replace a worker that ends itself.
-      ['app.mjs', '--bind', '127.0.0.1:0', '--workers', '0', '--access-log', 'access.log', '--access-log-format', '%(U)s'],
+      [
+        'app.mjs',
+        '--bind',
+        '127.0.0.1:0',
+        '--workers',
+        '0',
+        '--access-log',
+        'access.log',
+        '--access-log-format',
+        '%(U)s',
+      ],
       { cwd: folder },
     )
     for (let n = 0; n < 20; n++) await request(server.url, { path: '/x' })

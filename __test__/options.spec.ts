@@ -13,7 +13,6 @@ import { toNativeConfig } from '../dist/options/native.js'
 import { layerOfObject } from '../dist/options/object.js'
 import { formatConfig } from '../dist/options/print.js'
 import { resolveOptions, resolveServeOptions, serveOptionsOf } from '../dist/options/resolve.js'
-import { nearestName } from '../dist/suggest.js'
 
 import type { Config, OptionKey } from '../dist/options.js'
 
@@ -384,18 +383,5 @@ describe('the printed configuration', () => {
     const printed = JSON.parse(formatConfig(resolved, 'json')) as Record<string, unknown>
     expect(Object.keys(printed)).toEqual(OPTION_KEYS)
     expect(printed['keepAlive']).toEqual({ value: 300, origin: 'command line' })
-  })
-})
-
-describe('the nearest name', () => {
-  test.each([
-    ['wrokers', 'workers'],
-    ['worker', 'workers'],
-    ['WORKERS', 'workers'],
-    ['bnid', 'bind'],
-    ['x', undefined],
-    ['something else', undefined],
-  ])('of %s is %s', (name, expected) => {
-    expect(nearestName(name, ['workers', 'bind', 'backlog'])).toBe(expected)
   })
 })
