@@ -86,10 +86,11 @@ test(
       expect((await client.read()).text).toBe(String(16 * MIB))
       await client.close()
     }
-    await upload()
+    // Allocator and collector keep some of it for the next ones, how much depends on the release: they come to their size first.
+    for (let count = 0; count < 6; count++) await upload()
     const before = await resident()
     for (let count = 0; count < scaled(6, 64); count++) await upload()
-    // An allocator keeps some of it for the next ones, one arena a thread: less than half of what came.
+    // Less than half of what came.
     expect((await resident()) - before).toBeLessThan(48 * MIB)
   },
   timeLimit(30_000),
