@@ -2,7 +2,7 @@
 
 use super::Table;
 use crate::counters::Held;
-use crate::exchange::{Exchanges, Id};
+use crate::exchange::Id;
 use crate::http1::Connection;
 
 impl Table {
@@ -25,14 +25,9 @@ impl Table {
         self.connection(key)?.aborted_by_end(is_ahead)
     }
 
-    /// Body bytes that have arrived, and whether they are the last; give the buffer back.
+    /// Body bytes that have arrived, and whether they are the last; give the buffer back with `recycle`.
     pub fn take_arrived(&mut self, id: Id) -> Option<(Vec<u8>, bool)> {
         self.answer(id, Connection::take_arrived).flatten()
-    }
-
-    /// Gives a body's buffer back.
-    pub fn give_back(&mut self, buffer: Vec<u8>) {
-        self.rooms.recycle(buffer);
     }
 
     /// The application waits for body bytes.

@@ -6,6 +6,7 @@ use super::super::batch::{Word, WordBatch};
 use super::super::door::Door;
 use super::super::mailbox::Mailbox;
 use super::Worker;
+use crate::answers::Answers;
 use crate::exchange::{Event, Id, Meta, ServerKey};
 
 /// The way to the isolate.
@@ -131,7 +132,7 @@ impl Worker {
     fn collect_body(&mut self, id: Id) {
         if let Some((bytes, is_end)) = self.table.take_arrived(id) {
             self.post.body(id, &bytes, is_end);
-            self.table.give_back(bytes);
+            self.table.recycle(bytes);
         }
     }
 
