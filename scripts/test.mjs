@@ -6,13 +6,11 @@
  * - `--node MAJOR=PATH` names a Node binary instead of installing one; may be repeated;
  * - `--totals FILE` writes the sum as JSON.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 
-import { ROOT, run } from './command.mjs'
+import { run } from './command.mjs'
 import { NODES, nodeBinary } from './nodes.mjs'
+import { runSpecs } from './specs.mjs'
 import { Totals, asCheck } from './totals.mjs'
 
 /** What depends on the release: once around each interface, the loop driver, loading, stopping. */
@@ -41,12 +39,15 @@ await totals.add('setup', async () => asCheck((await run(process.execPath, ['scr
 if (totals.failed === 0) {
   await totals.add('cargo test', () => cargoTest(['--workspace', '--no-fail-fast'], {}))
   await totals.add('models of what crosses threads', models)
-  await totals.add(`specs on Node ${process.versions.node}`, () => vitest(process.execPath, []))
+  await totals.add(`specs on Node ${process.versions.node}`, () => runSpecs(process.execPath, { long: values.long }))
   for (const [major, version] of Object.entries(NODES)) {
     const where = named.get(major) ?? version
     await totals.add(`${values.full ? 'specs' : 'smoke'} on Node ${where}`, async () => {
       const binary = named.get(major) ?? (await nodeBinary(version))
-      return values.full ? vitest(binary, []) : vitest(binary, SMOKE, SMOKE_MILLISECONDS)
+      return runSpecs(
+        binary,
+        values.full ? { long: values.long } : { filters: SMOKE, timeout: SMOKE_MILLISECONDS, long: values.long },
+      )
     })
   }
 }
@@ -74,57 +75,16 @@ async function cargoTest(args, env) {
     collect: true,
     env: { ...env, ...(values.long ? { TEST_SCALE: 'full' } : {}) },
   })
-  const counts = { passed: 0, failed: 0 }
+  const counts = {
+    passed: 0,
+    failed: 0,
+    notes: [...output.matchAll(/^test (.+) \.\.\. FAILED$/gm)].map(([, name]) => `failed: ${name}`),
+  }
   for (const line of output.split('\n')) {
     const found = /^test result: \w+\. (\d+) passed; (\d+) failed;/.exec(line)
     counts.passed += Number(found?.[1] ?? 0)
     counts.failed += Number(found?.[2] ?? 0)
   }
-  return withExit(counts, code)
-}
-
-/**
- * @param {string} node The binary that runs the specs, and the servers that they start.
- * @param {readonly string[]} filters
- * @param {number} [timeout]
- */
-async function vitest(node, filters, timeout) {
-  const folder = mkdtempSync(join(tmpdir(), 'gneiss-test-'))
-  const report = join(folder, 'report.json')
-  try {
-    const args = ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...filters]
-    const { code } = await run(node, [join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), ...args], {
-      env: {
-        // What a spec starts by name is this release as well.
-        PATH: `${dirname(node)}${delimiter}${process.env.PATH ?? ''}`,
-        ...(values.long ? { TEST_SCALE: 'full' } : {}),
-      },
-      ...(timeout === undefined ? {} : { timeout }),
-    })
-    return withExit(readReport(report), code)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-}
-
-/**
- * A file that could not be loaded has no tests to count: it is one failure.
- * @param {string} file
- */
-function readReport(file) {
-  const report = JSON.parse(readFileSync(file, 'utf8'))
-  const broken = report.testResults.filter(
-    (/** @type {{ status: string, assertionResults: unknown[] }} */ { status, assertionResults }) =>
-      status === 'failed' && assertionResults.length === 0,
-  )
-  return { passed: report.numPassedTests, failed: report.numFailedTests + broken.length }
-}
-
-/**
- * A program that ends with an error although it counted no failure has failed in another way.
- * @param {{ passed: number, failed: number }} counts
- * @param {number} code
- */
-function withExit({ passed, failed }, code) {
-  return { passed, failed: code !== 0 && failed === 0 ? 1 : failed }
+  // A program that ends with an error although it counted no failure has failed in another way.
+  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts
 }

@@ -1,9 +1,14 @@
 /** Counts what passed and failed across programs that each count in their own way. */
 import { writeFileSync } from 'node:fs'
 
-/** What a step found. */
+/**
+ * What a step found; notes are shown below its line at the end.
+ * @typedef {{ passed: number, failed: number, notes?: readonly string[] }} Counts
+ */
+
+/** What all steps found. */
 export class Totals {
-  /** @type {{ name: string, passed: number, failed: number, seconds: number }[]} */
+  /** @type {(Counts & { name: string, seconds: number })[]} */
   #steps = []
 
   get passed() {
@@ -17,18 +22,18 @@ export class Totals {
   /**
    * Runs a step and adds what it counted. A step that throws counts as one failure.
    * @param {string} name
-   * @param {() => Promise<{ passed: number, failed: number }>} step
+   * @param {() => Promise<Counts>} step
    */
   async add(name, step) {
     const begin = performance.now()
     process.stdout.write(`\n== ${name}\n`)
-    /** @type {{ passed: number, failed: number }} */
+    /** @type {Counts} */
     let counts
     try {
       counts = await step()
     } catch (error) {
       process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`)
-      counts = { passed: 0, failed: 1 }
+      counts = { passed: 0, failed: 1, notes: [String(error)] }
     }
     this.#steps.push({ name, ...counts, seconds: (performance.now() - begin) / 1000 })
   }
@@ -40,10 +45,11 @@ export class Totals {
    */
   finish(file) {
     process.stdout.write('\n')
-    for (const { name, passed, failed, seconds } of this.#steps) {
+    for (const { name, passed, failed, seconds, notes = [] } of this.#steps) {
       process.stdout.write(
         `${failed === 0 ? 'ok  ' : 'FAIL'} ${name}: ${passed} passed, ${failed} failed, ${seconds.toFixed(1)} s\n`,
       )
+      for (const note of notes) process.stdout.write(`       ${note}\n`)
     }
     if (file !== undefined) writeFileSync(file, JSON.stringify({ passed: this.passed, failed: this.failed }))
     process.stdout.write(`${this.passed} passed, ${this.failed} failed\n`)
