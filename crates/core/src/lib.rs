@@ -11,6 +11,7 @@
 //! - [`http1`]: the codec and the state machine of one connection
 //! - [`deadline`]: the timer wheel
 //! - [`table`]: connections by key: what every driver works with
+//! - [`socket`]: what both drivers do with a connection's socket
 //! - [`thread`]: the driver with threads of its own
 //! - [`fail`]: faults on demand, in builds for tests
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
@@ -49,6 +50,7 @@ pub mod overload;
 pub mod refusals;
 pub mod shutdown;
 pub mod slot;
+pub mod socket;
 mod sync;
 pub mod table;
 pub mod thread;

@@ -1,11 +1,9 @@
 //! Connections of the loop driver: reading, writing, closing.
 
 use std::io::{ErrorKind, Read};
-use std::net::Shutdown;
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
-use gneiss_core::{Fate, Seat, Wish, fail};
+use gneiss_core::{Fate, Seat, Wish, socket};
 use socket2::Socket;
 
 use crate::driver::Driver;
@@ -146,27 +144,7 @@ impl Driver {
         let Some(Some(peer)) = self.peers.get_mut(key as usize) else {
             return;
         };
-        let output = self.table.output(key);
-        if output.is_empty() || peer.is_blocked {
-            return;
-        }
-        loop {
-            let sent = if fail::strikes("send") {
-                Err(ErrorKind::OutOfMemory.into())
-            } else {
-                peer.socket.send_with_flags(output, libc::MSG_NOSIGNAL)
-            };
-            match sent {
-                Ok(count) => {
-                    peer.is_blocked = count < output.len();
-                    self.table.wrote(key, count);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => peer.is_blocked = true,
-                Err(_) => self.table.on_error(key),
-            }
-            return;
-        }
+        socket::send(&mut self.table, key, &peer.socket, &mut peer.is_blocked);
     }
 
     fn watch(&mut self, key: u32, wish: Wish) {
@@ -195,11 +173,10 @@ impl Driver {
         let Some(Some(peer)) = self.peers.get(key as usize) else {
             return;
         };
-        if peer.socket.shutdown(Shutdown::Write).is_err() {
+        if !socket::finish(&mut self.table, key, &peer.socket) {
             self.close(key, true);
             return;
         }
-        self.table.linger(key);
         if let Some(wish) = self.table.wish(key) {
             self.watch(key, wish);
         }
@@ -210,8 +187,7 @@ impl Driver {
             return;
         };
         if is_reset {
-            // A failure leaves an ordinary close, which is the best that is left.
-            let _ = peer.socket.set_linger(Some(Duration::ZERO));
+            socket::reset_on_close(&peer.socket);
         }
         drop(peer);
         self.table.remove(key);

@@ -1,15 +1,11 @@
 //! What leaves: one write a connection, and how each goes on.
 
-use std::io::ErrorKind;
-use std::net::Shutdown;
-use std::time::Duration;
-
 use super::super::batch::Word;
 use super::Worker;
 use crate::counters::Held;
 use crate::exchange::Id;
-use crate::fail;
 use crate::http1::{Fate, Wish};
+use crate::socket;
 
 impl Worker {
     /// Does what each touched connection needs.
@@ -79,28 +75,13 @@ impl Worker {
         let Some(Some(peer)) = self.peers.get_mut(key as usize) else {
             return;
         };
-        let output = self.table.output(key);
-        if output.is_empty() || peer.is_blocked {
-            return;
-        }
-        loop {
-            let sent = if fail::strikes("send") {
-                Err(ErrorKind::OutOfMemory.into())
-            } else {
-                let socket = peer.socket.get_ref();
-                socket.send_with_flags(output, libc::MSG_NOSIGNAL)
-            };
-            match sent {
-                Ok(count) => {
-                    peer.is_blocked = count < output.len();
-                    self.table.wrote(key, count);
-                    self.report_if_much(key);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => peer.is_blocked = true,
-                Err(_) => self.table.on_error(key),
-            }
-            return;
+        if socket::send(
+            &mut self.table,
+            key,
+            peer.socket.get_ref(),
+            &mut peer.is_blocked,
+        ) {
+            self.report_if_much(key);
         }
     }
 
@@ -108,11 +89,10 @@ impl Worker {
         let Some(Some(peer)) = self.peers.get(key as usize) else {
             return;
         };
-        if peer.socket.get_ref().shutdown(Shutdown::Write).is_err() {
+        if !socket::finish(&mut self.table, key, peer.socket.get_ref()) {
             self.close(key, true);
             return;
         }
-        self.table.linger(key);
         if let Some(wish) = self.table.wish(key) {
             self.nudge(key, wish);
         }
@@ -124,8 +104,7 @@ impl Worker {
             return;
         };
         if is_reset {
-            // A failure leaves an ordinary close, which is the best that is left.
-            let _ = peer.socket.get_ref().set_linger(Some(Duration::ZERO));
+            socket::reset_on_close(peer.socket.get_ref());
         }
         self.hold(peer.held, Held::default());
         peer.wake();
