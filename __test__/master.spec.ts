@@ -1,14 +1,21 @@
 /** The master and its workers, through real processes: start, deaths, crash loops. */
-import { rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 
 import { describe, expect, test } from 'vitest'
 
-import { childrenOf, runCli, startCli } from './harness/cli.ts'
+import { childrenOf, cleanEnv, runCli, startCli } from './harness/cli.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
 import { LOCAL, POOL, READY, gone, logged, millisecondsOf, pidOf, startPool as start } from './harness/pool.ts'
 import { timeLimit } from './harness/scale.ts'
+import { onTeardown } from './harness/teardown.ts'
+
+/** A sanitizer has memory of its own in every process. */
+const isSanitized = process.env.LD_PRELOAD !== undefined
 
 describe('a start', () => {
   test('says how many workers are ready, and each of them serves', async () => {
@@ -82,6 +89,26 @@ describe('a start', () => {
     })
     expect(seconds).toBeLessThan(6000)
   })
+})
+
+describe.runIf(process.platform === 'linux' && !isSanitized)('the memory of the master', () => {
+  test('is that of a bare process of Node and 10 MiB at most', async () => {
+    const bare = spawn(process.execPath, ['-e', "setInterval(() => {}, 1e6); console.log('up')"], {
+      env: cleanEnv(),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    onTeardown('processes', () => void bare.kill())
+    await once(bare.stdout as Readable, 'data')
+    const cli = await start(['-w', '2'])
+    await request(cli)
+    expect(ownMemoryOf(cli.child.pid) - ownMemoryOf(bare.pid)).toBeLessThan(10 * 2 ** 20)
+  })
+
+  /** Bytes that are resident without the pages of Node's own file, which the workers have as well. */
+  function ownMemoryOf(pid: number | undefined): number {
+    const line = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    return Number(line) * 1024
+  }
 })
 
 describe('a worker that dies', () => {

@@ -8,7 +8,7 @@ import type { PolicyOptions } from '../dist/workers/policy.js'
 function policy(options: Partial<PolicyOptions> = {}): RestartPolicy {
   return new RestartPolicy({
     workers: 1,
-    cpus: 2,
+    cpus: () => 2,
     crashLoop: 'exit',
     crashLoopGrace: 10_000,
     random: () => 0.5,
@@ -121,7 +121,7 @@ describe('a crash loop', () => {
 
 describe('starts', () => {
   test('are twice as many as cpus in a second', () => {
-    const restart = policy({ cpus: 2 })
+    const restart = policy({ cpus: () => 2 })
     for (let start = 0; start < 4; start++) {
       expect(restart.waitForSpawn(0)).toBe(0)
       restart.spawned(0)
@@ -133,7 +133,7 @@ describe('starts', () => {
   })
 
   test('are saved up for a second and no longer', () => {
-    const restart = policy({ cpus: 1 })
+    const restart = policy({ cpus: () => 1 })
     for (let start = 0; start < 2; start++) restart.spawned(3_600_000)
     expect(restart.waitForSpawn(3_600_000)).toBe(500)
   })

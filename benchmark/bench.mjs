@@ -17,6 +17,7 @@ import { checkTargets } from './lib/targets.mjs'
 const HELP = `Usage: node benchmark/bench.mjs [options]
 
   --quick             hello with 1 and 10 headers, 3 rounds of 2 s: under 3 minutes
+  --workers           start, and hello behind 1 ms of computing with 1 and 2 workers, 4 rounds of 2 s: under 4 minutes
   --scenarios A,B     only these: ${SCENARIOS.map(({ name }) => name).join(', ')}
   --servers A,B       only these: ${Object.keys(SERVERS).join(', ')}
   --rounds N          rounds (5, quick: 3)
@@ -38,6 +39,7 @@ const HEADLINES = {
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    workers: { type: 'boolean', default: false },
     scenarios: { type: 'string' },
     servers: { type: 'string' },
     rounds: { type: 'string' },
@@ -54,8 +56,8 @@ async function main() {
   if (process.platform !== 'linux') throw new Error('The benchmark reads CPU times from /proc and runs on Linux only.')
   const generator = generatorVersion()
   const timing = {
-    rounds: whole('rounds', options.quick ? 3 : 5),
-    seconds: whole('seconds', options.quick ? 2 : 3),
+    rounds: whole('rounds', options.quick ? 3 : options.workers ? 4 : 5),
+    seconds: whole('seconds', options.quick || options.workers ? 2 : 3),
     warmup: whole('warmup', 1),
   }
   const { servers, skipped } = chooseServers()
@@ -73,16 +75,18 @@ async function main() {
     }
   }
   const result = {
-    kind: options.quick ? 'quick' : 'full',
+    kind: options.quick ? 'quick' : options.workers ? 'workers' : 'full',
     date: new Date().toISOString(),
     machine: machineOf(),
     versions: { commit: commitOf(), node: process.versions.node, v8: process.versions.v8, generator },
     settings: timing,
     servers: Object.fromEntries(
-      servers.map((server) => [server.name, { title: server.title, version: server.version() }]),
+      servers
+        .filter(({ name }) => scenarios.some((scenario) => scenario.servers.includes(name)))
+        .map((server) => [server.name, { title: server.title, version: server.version() }]),
     ),
     skipped,
-    scenarios: measured.map(({ servers: _, quick: __, ...scenario }) => scenario),
+    scenarios: measured.map(({ servers: _, quick: __, workers: ___, ...scenario }) => scenario),
     targets: checkTargets(Object.fromEntries(measured.map(({ name, samples }) => [name, samples]))),
   }
   process.stdout.write(`\n${reportOf(result)}\n`)
@@ -135,8 +139,9 @@ function chooseScenarios(servers) {
     'scenarios',
     SCENARIOS.map(({ name }) => name),
   )
-  return SCENARIOS.filter(({ name, quick }) =>
-    wanted === undefined ? quick || !options.quick : wanted.includes(name),
+  const isPart = ({ quick, workers }) => (quick || !options.quick) && (workers || !options.workers)
+  return SCENARIOS.filter((scenario) =>
+    wanted === undefined ? isPart(scenario) : wanted.includes(scenario.name),
   ).filter((scenario) => servers.some(({ name }) => scenario.servers.includes(name)))
 }
 

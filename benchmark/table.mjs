@@ -1,5 +1,5 @@
 /**
- * Prints the newest stored results as Markdown: `node benchmark/table.mjs [full|quick|boundary|soak|readme]`.
+ * Prints the newest stored results as Markdown: `node benchmark/table.mjs [full|quick|workers|boundary|soak|readme]`.
  * Without a kind: the newest comparison, full or quick. `readme` is what README.md shows of the newest quick one;
  * `npm run docs` puts it there.
  */
@@ -8,7 +8,7 @@ import { reportOf, summaryOf } from './lib/report.mjs'
 import { newestResult } from './lib/results.mjs'
 import { soakReportOf } from './lib/soak-checks.mjs'
 
-const REPORTS = { full: reportOf, quick: reportOf, boundary: boundaryReportOf, soak: soakReportOf, readme: summaryOf }
+const REPORTS = { full: reportOf, quick: reportOf, workers: reportOf, boundary: boundaryReportOf, soak: soakReportOf, readme: summaryOf }
 const STORED = { readme: ['quick'] }
 
 const [kind] = process.argv.slice(2)

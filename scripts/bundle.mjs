@@ -49,6 +49,8 @@ export async function bundle(source, target, modules) {
       // Names and lines of a stack trace are to be found in the files as they are.
       minify: false,
       minifyInternalExports: false,
+      // A quarter of the text, which would be read at every start. The types have them.
+      comments: false,
       codeSplitting: {
         // Else a chunk would swallow modules that have to stay where they are.
         includeDependenciesRecursively: false,

@@ -16,12 +16,11 @@ import { loadApp } from './loader.ts'
 import { createLogger } from './log.ts'
 import { requireNode } from './native/node-version.ts'
 import { parseArguments } from './options/arguments.ts'
-import { serveOptionsOf } from './options/resolve.ts'
 
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
 import type { Shell } from './options/arguments.ts'
-import type { Resolved } from './options/resolve.ts'
+import type { Layer, Resolved } from './options/resolve.ts'
 import type { App, Server } from './server/types.ts'
 
 void main(process.argv.slice(2))
@@ -38,6 +37,7 @@ async function main(argv: readonly string[]): Promise<void> {
       failed: (phase, error) => exitWith(loadFailure(phase, error)),
       stalled: (phase) => exitWith(stallFailure(phase)),
     })
+    if (isMasterLikely(commandLine)) void import('./workers/master.ts').catch(() => {})
     const startDirectory = process.cwd()
     const resolved = await loadConfig(commandLine)
     const { config } = resolved
@@ -73,6 +73,16 @@ async function printCompletion(shell: Shell): Promise<never> {
   return finish(formatCompletion(shell))
 }
 
+/**
+ * Whether there will be a master, as far as can be told before the configuration is complete. Then its files are read
+ * meanwhile, because its worker waits for that. What `--import` names shall come before all of it.
+ */
+function isMasterLikely({ settings }: Layer): boolean {
+  const workers = settings.get('workers')?.value ?? process.env['GNEISS_WORKERS']
+  const isOther = (['checkConfig', 'imports', 'printConfig'] as const).some((key) => settings.has(key))
+  return workers !== '0' && !isOther
+}
+
 /** Prints all values, and ends unless the application is to be checked as well. */
 async function printConfig(resolved: Resolved): Promise<void> {
   const { printConfig: format, checkConfig } = resolved.config
@@ -84,6 +94,8 @@ async function printConfig(resolved: Resolved): Promise<void> {
 
 async function loadApplication(config: Config): Promise<LoadedApp> {
   if (config.app === null) throw noApplication()
+  // Read from the disk meanwhile; a failure is told where it is awaited.
+  void import('./server.ts').catch(() => {})
   // The application may keep the global `Response` while it is loaded.
   const { installFetchGlobals } = await import('./fetch/globals.ts')
   const install = config.fastResponse ? deferFetchGlobals(installFetchGlobals) : () => {}
@@ -98,18 +110,17 @@ function noApplication(): GneissError {
 }
 
 async function startServer(config: Config, loaded: LoadedApp): Promise<Server> {
-  // Loaded this late because a target or option that is wrong should not wait for the addon.
-  const { serve } = await import('./server.ts')
+  const { serveFinished } = await import('./server.ts')
   const { interface: name } = loaded
   // The globals were replaced before the application was loaded, where that was asked for.
-  return await serve(loaded.app as App, { ...serveOptionsOf(config), interface: name, fastResponse: false })
+  return await serveFinished(loaded.app as App, { ...config, interface: name, fastResponse: false })
 }
 
 function announce(server: Server, loaded: LoadedApp): void {
   const { url, addresses } = server
   const { interface: name, why } = loaded
   const { mode } = server.stats()
-  const ready = { url, addresses, interface: name, why, mode, readyMs: Math.round(performance.now()) }
+  const ready = { url, addresses, interface: name, why, mode, readyMs: Math.round(process.uptime() * 1000) }
   const { stdout, env } = process
   stdout.write(stdout.isTTY ? formatBanner(ready, !env['NO_COLOR'] && stdout.hasColors()) : formatReady(ready))
 }

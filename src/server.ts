@@ -43,7 +43,10 @@ import type { Address, App, CloseOptions, Server, Stats } from './server/types.t
  * ```
  */
 export async function serve(app: App | string, options: Options = {}): Promise<Server> {
-  return await serveWorker(app, options)
+  const { config, warnings } = resolveServeOptions(options)
+  const log = createLogger(config.logLevel)
+  for (const warning of warnings) log.warn(warning)
+  return await serveFinished(app, config)
 }
 
 /** The cell of a worker, and what is still to be done between the start of its application and the first connection. */
@@ -52,16 +55,14 @@ export interface WorkerGate extends NativeGate {
 }
 
 /**
- * What `serve` does, for one of several workers that share listeners when `gate` names its cell: then it
- * accepts only from the moment its application has started, and only when it is its turn.
+ * What `serve` does, with a configuration that is finished: to read the values of one a second time takes longer than
+ * to open the server. With `gate`, which names the cell of one of several workers that share listeners, it accepts only
+ * from the moment its application has started, and only when it is its turn.
  */
-export async function serveWorker(app: App | string, options: Options, gate?: WorkerGate): Promise<Server> {
-  const { config, warnings } = resolveServeOptions(options)
-  const log = createLogger(config.logLevel)
-  for (const warning of warnings) log.warn(warning)
+export async function serveFinished(app: App | string, config: Config, gate?: WorkerGate): Promise<Server> {
   // What is no application is refused before anything is opened.
   const detection = typeof app === 'string' ? undefined : selectInterface(app, config.interface)
-  const server = new LocalServer(config, log, gate)
+  const server = new LocalServer(config, gate)
   try {
     if (detection === undefined) {
       const loaded = await loadApp(app as string, { interface: config.interface })
@@ -101,7 +102,8 @@ class LocalServer implements Server {
   #finalStats: Stats | undefined = undefined
 
   /** Binds. @throws `ERR_BIND`. */
-  constructor(config: Config, log: Logger, gate: WorkerGate | undefined) {
+  constructor(config: Config, gate: WorkerGate | undefined) {
+    const log = createLogger(config.logLevel)
     this.#config = config
     this.#log = log
     this.#beforeOpen = gate?.beforeOpen

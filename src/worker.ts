@@ -13,8 +13,7 @@ import { loadApp } from './loader.ts'
 import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
 import { native } from './native.ts'
-import { serveOptionsOf } from './options/resolve.ts'
-import { serveWorker } from './server.ts'
+import { serveFinished } from './server.ts'
 import { assume } from './workers/identity.ts'
 import { Descriptor, isMasterMessage } from './workers/protocol.ts'
 import { ExitCode, IGNORED_BY_WORKERS } from './workers/tables.ts'
@@ -134,12 +133,11 @@ async function loadApplication(config: Config): Promise<LoadedApp> {
 async function serve(
   config: Config,
   loaded: Pick<LoadedApp, 'app' | 'interface'>,
-  gate: Parameters<typeof serveWorker>[2],
+  gate: Parameters<typeof serveFinished>[2],
 ): Promise<Server> {
   const bind = config.bind.map((_, index) => `fd://${Descriptor.listeners + index}`)
   const { interface: name } = loaded
-  const options = { ...serveOptionsOf(config), bind, interface: name, fastResponse: false }
-  return await serveWorker(loaded.app as App, options, gate)
+  return await serveFinished(loaded.app as App, { ...config, bind, interface: name, fastResponse: false }, gate)
 }
 
 async function stop(timeout: number, isQuick: boolean): Promise<void> {

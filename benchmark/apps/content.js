@@ -1,6 +1,7 @@
 /**
  * What every application answers with, so that all servers of a scenario send the same bytes.
  */
+import { pbkdf2Sync } from 'node:crypto'
 
 /** The body of the hello scenarios. */
 export const HELLO = 'Hello, World!'
@@ -31,4 +32,9 @@ const WORK = JSON.stringify({
 /** About 10 µs of JSON on the machines of 2026: parsed and printed for each request. */
 export function computed() {
   return JSON.parse(WORK)
+}
+
+/** About 1 ms of hashing on the machines of 2026: what a login costs, if it is cheap. */
+export function hashed() {
+  return pbkdf2Sync('password', 'salt', 2000, 32, 'sha256').toString('hex')
 }

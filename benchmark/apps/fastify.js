@@ -4,7 +4,7 @@
 import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 
-import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, greeting, needHost } from './content.js'
+import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, greeting, hashed, needHost } from './content.js'
 
 export function hello(app) {
   app.get('/', (request, reply) => {
@@ -17,6 +17,13 @@ export function json(app) {
   app.get('/', (request, reply) => {
     needHost(request.headers.host)
     reply.send(greeting())
+  })
+}
+
+export function hash(app) {
+  app.get('/', (request, reply) => {
+    needHost(request.headers.host)
+    reply.header('content-type', 'text/plain').send(hashed())
   })
 }
 

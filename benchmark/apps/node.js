@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 
-import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, needHost } from './content.js'
+import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, hashed, needHost } from './content.js'
 
 export function hello(request, response) {
   needHost(request.headers.host)
@@ -22,6 +22,12 @@ export function compute(request, response) {
   needHost(request.headers.host)
   response.setHeader('content-type', 'application/json')
   response.end(JSON.stringify(computed()))
+}
+
+export function hash(request, response) {
+  needHost(request.headers.host)
+  response.setHeader('content-type', 'text/plain')
+  response.end(hashed())
 }
 
 export function echo(request, response) {

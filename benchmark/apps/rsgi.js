@@ -3,7 +3,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 
-import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, needHost } from './content.js'
+import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, hashed, needHost } from './content.js'
 
 const decoder = new TextDecoder()
 
@@ -20,6 +20,11 @@ export function json(scope, protocol) {
 export function compute(scope, protocol) {
   needHost(scope.headers.get('host'))
   protocol.responseStr(200, [['content-type', 'application/json']], JSON.stringify(computed()))
+}
+
+export function hash(scope, protocol) {
+  needHost(scope.headers.get('host'))
+  protocol.responseStr(200, [['content-type', 'text/plain']], hashed())
 }
 
 export async function echo(scope, protocol) {

@@ -79,13 +79,14 @@ export function methodOf({ date, machine, versions, settings, servers, skipped }
   return lines.join('\n')
 }
 
-function scenarioOf({ name, title, kind, connections, samples }, servers) {
-  const references = REFERENCES.filter((reference) => samples[reference] !== undefined)
+function scenarioOf({ name, title, kind, connections, samples, ratio, references: wanted }, servers) {
+  const metric = ratio ?? RATIO_METRIC[kind]
+  const references = (wanted ?? REFERENCES).filter((reference) => samples[reference] !== undefined)
   const columns = COLUMNS[kind]
   const head = [
     'server',
     ...columns.map(([label]) => label),
-    ...references.map((reference) => `x ${servers[reference].title}`),
+    ...references.map((reference) => `${ratio ?? ''} x ${servers[reference].title}`.trim()),
   ]
   const rows = Object.entries(samples).map(([server, rounds]) => {
     const summary = summarize(rounds)
@@ -93,7 +94,7 @@ function scenarioOf({ name, title, kind, connections, samples }, servers) {
       servers[server].title,
       ...columns.map(([, show]) => show(summary)),
       ...references.map((reference) =>
-        reference === server ? '1' : spread(ratioOf(rounds, samples[reference], RATIO_METRIC[kind]), 2),
+        reference === server ? '1' : spread(ratioOf(rounds, samples[reference], metric), 2),
       ),
     ]
   })

@@ -8,9 +8,11 @@
  * - `servers`: names from `servers.mjs`; a server that is missing here cannot run it or has no place in it.
  * - `rounds`: instead of the run's, where one sample is short and rough.
  * - `flags`: extra arguments, see `ServerProcess`.
+ * - `ratio`, `references`: the figure that is compared and the servers it is compared with, if not those of its kind.
  * - `quick`: part of the quick run, which leaves out the servers marked `fullOnly`.
+ * - `workers`: part of the run of workers.
  */
-import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting } from '../apps/content.js'
+import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, hashed } from '../apps/content.js'
 
 const GNEISS = ['gneiss-rsgi', 'gneiss-fetch', 'gneiss-asgi']
 const ALL = ['node-http', 'fastify', 'uws', ...GNEISS]
@@ -34,6 +36,7 @@ export const APPS = {
   hello: { type: 'text/plain', body: HELLO },
   soak: { type: 'text/plain', body: HELLO },
   compute: { type: 'application/json', body: JSON.stringify(computed()) },
+  hash: { type: 'text/plain', body: hashed() },
   json: { type: 'application/json', body: JSON.stringify(greeting()) },
   echo: {
     method: 'POST',
@@ -68,7 +71,7 @@ export const HEADERS = {
   },
 }
 
-const DEFAULTS = { kind: 'load', headers: 1, connections: 64, pipeline: 1, close: false, quick: false }
+const DEFAULTS = { kind: 'load', headers: 1, connections: 64, pipeline: 1, close: false, quick: false, workers: false }
 
 /** Every scenario, in the order it is run and printed. */
 export const SCENARIOS = [
@@ -124,5 +127,24 @@ export const SCENARIOS = [
     // By default gneiss takes 10,000 and no more, and what waits for a close is not gone yet.
     flags: { gneiss: ['--worker-connections', '11000'] },
   },
-  { name: 'start', title: 'Process start to first answer', kind: 'start', app: 'hello', rounds: 15, servers: ALL },
+  {
+    name: 'start',
+    title: 'Process start to first answer',
+    kind: 'start',
+    app: 'hello',
+    rounds: 15,
+    servers: [...ALL, 'gneiss-1'],
+    workers: true,
+  },
+  {
+    name: 'hash',
+    title: '1 ms of pbkdf2 a request',
+    app: 'hash',
+    // With 64 on a slow machine each would wait for so long that gneiss turns some away.
+    connections: 16,
+    servers: ['cluster-1', 'cluster-2', 'fastify-1', 'fastify-2', 'gneiss-1', 'gneiss-2'],
+    ratio: 'rps',
+    references: ['cluster-1', 'fastify-1', 'gneiss-1'],
+    workers: true,
+  },
 ].map((scenario) => ({ ...DEFAULTS, ...scenario }))

@@ -60,7 +60,7 @@ export class ServerProcess {
     this.startedAt = performance.now()
     this.#child = spawn(process.execPath, [...node, ...server.command(app, port), ...(server.isOurs ? gneiss : [])], {
       cwd: ROOT,
-      env: { ...process.env, NODE_ENV: 'production' },
+      env: environment(),
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.pid = this.#child.pid
@@ -122,6 +122,15 @@ export class ServerProcess {
       await delay(1)
     }
   }
+}
+
+/**
+ * Without what Node reads at each of its starts: a shell that names a bundle of certificates would make all starts long,
+ * and so alike.
+ */
+function environment() {
+  const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...kept } = process.env
+  return { ...kept, NODE_ENV: 'production' }
 }
 
 async function freePort() {

@@ -21,6 +21,12 @@ export const SERVERS = {
   'gneiss-fetch': gneiss('fetch'),
   'gneiss-asgi': gneiss('asgi'),
   'gneiss-thread': { ...gneiss('rsgi', 'rsgi', ['--runtime-mode', 'thread']), title: 'gneiss rsgi, thread mode' },
+  'gneiss-1': { ...gneiss('rsgi', 'rsgi', [], 1), title: 'gneiss rsgi, 1 worker' },
+  'gneiss-2': { ...gneiss('rsgi', 'rsgi', [], 2), title: 'gneiss rsgi, 2 workers' },
+  'cluster-1': clustered('node-http', 'node:http, cluster of 1', 1),
+  'cluster-2': clustered('node-http', 'node:http, cluster of 2', 2),
+  'fastify-1': clustered('fastify', 'Fastify, cluster of 1', 1),
+  'fastify-2': clustered('fastify', 'Fastify, cluster of 2', 2),
   'hono-node': { ...rival('Hono on @hono/node-server', () => installedVersion('@hono/node-server')), fullOnly: true },
   'gneiss-hono': { ...gneiss('hono', 'fetch'), title: 'Hono on gneiss', fullOnly: true },
 }
@@ -43,8 +49,18 @@ function rival(title, version) {
   }
 }
 
+/** A rival behind node:cluster, which is the way of Node to use more than one processor. */
+function clustered(name, title, workers) {
+  return {
+    title,
+    version: () => SERVERS[name].version(),
+    command: (app, port) => ['benchmark/servers/cluster.js', `${name}.js`, String(workers), String(port), app],
+    unavailable: () => undefined,
+  }
+}
+
 /** Started as a user starts it; the interface is named because a function of two arguments would be taken for `node`. */
-function gneiss(file, interfaceName = file, flags = []) {
+function gneiss(file, interfaceName = file, flags = [], workers = 0) {
   return {
     title: `gneiss ${file}`,
     version: () => JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')).version,
@@ -55,9 +71,9 @@ function gneiss(file, interfaceName = file, flags = []) {
       interfaceName,
       '--bind',
       `127.0.0.1:${port}`,
-      // One process, like the rivals.
+      // One process, like the rivals, unless it says otherwise.
       '--workers',
-      '0',
+      String(workers),
       ...flags,
     ],
     unavailable: () => undefined,

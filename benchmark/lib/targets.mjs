@@ -33,6 +33,9 @@ export const TARGETS = [
   cpu('one-shot', 'gneiss-rsgi', 'node-http', 0.6),
   { scenario: 'idle', server: 'gneiss-rsgi', metric: 'kibEach', atMost: 6 },
   { scenario: 'start', server: 'gneiss-rsgi', metric: 'milliseconds', against: 'node-http', atMost: 1.3 },
+  { scenario: 'start', server: 'gneiss-1', metric: 'milliseconds', against: 'node-http', atMost: 2.4 },
+  { scenario: 'hash', server: 'gneiss-1', metric: 'rps', against: 'cluster-1', atLeast: 1 },
+  { scenario: 'hash', server: 'gneiss-2', metric: 'rps', against: 'cluster-2', atLeast: 1 },
 ]
 
 /** Holds the targets that a run can answer against its samples (`samples[scenario][server]` is a list by round). */

@@ -11,7 +11,7 @@ import type { Exchange } from '../exchange.ts'
  * `{ ...scope }`, `JSON.stringify` and assignments work as on a plain object.
  *
  * The keys that cost something hold `UNREAD` until somebody looks. A proxy is what notices: own
- * accessors would do as well and need no proxy, but each one costs more to define (0.15 µs) than the
+ * accessors would do as well and need no proxy, but each one costs more to define (150 ns) than the
  * proxy together with the four or five reads of a typical application.
  */
 export function createHttpScope(exchange: Exchange): HttpScope {

@@ -108,7 +108,7 @@ class Mover {
     return true
   }
 
-  /** Awaits only what is a promise: each await of nothing would cost a piece of a stream 0.1 µs. */
+  /** Awaits only what is a promise: each await of nothing would cost a piece of a stream 100 ns. */
   async #move(first: Step | PromiseLike<Step>): Promise<void> {
     const answer = this.#answer
     let next = first

@@ -1,6 +1,7 @@
 /** One worker process, as its master sees it: how it is started, what it says, how it is ended. */
 import { spawn } from 'node:child_process'
 
+import { monotonic } from '../clock.ts'
 import { Descriptor, isWorkerMessage } from './protocol.ts'
 
 import type { ChildProcess, StdioOptions } from 'node:child_process'
@@ -45,8 +46,8 @@ const LAST_GRACE = 2000
 export class WorkerChild {
   readonly info: WorkerInfo
   readonly cell: number
-  /** When it was started, in milliseconds of `performance.now`. */
-  readonly startedAt: number = performance.now()
+  /** When it was started, in milliseconds of `monotonic`. */
+  readonly startedAt: number = monotonic()
   state: ChildState = 'booting'
   /** What it said when it became ready. */
   ready: ReadyMessage | undefined = undefined
@@ -91,7 +92,7 @@ export class WorkerChild {
 
   /** Milliseconds since it was started. */
   get uptime(): number {
-    return performance.now() - this.startedAt
+    return monotonic() - this.startedAt
   }
 
   /** Asks it to end within so many seconds; what is left a little later is killed. A second call may shorten the time. */

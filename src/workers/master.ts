@@ -126,7 +126,7 @@ class Master {
     const cells = native.createCells(count)
     const policy = new RestartPolicy({
       workers: config.workers,
-      cpus: availableCpus(),
+      cpus: availableCpus,
       crashLoop: config.crashLoop,
       crashLoopGrace: config.crashLoopGrace * 1000,
     })
@@ -223,7 +223,7 @@ class Master {
       interface: first.interface,
       why: first.why,
       mode: first.mode,
-      readyMs: Math.round(performance.now()),
+      readyMs: Math.round(process.uptime() * 1000),
       workers: { ready: this.#pool.ready, wanted: this.#pool.size },
     }
     const { stdout, env } = process

@@ -10,7 +10,8 @@ export type CrashLoopMode = 'degrade' | 'exit' | 'ignore'
 export interface PolicyOptions {
   /** Workers that there should be. */
   readonly workers: number
-  readonly cpus: number
+  /** How many cpus there are; asked when it first matters, because that reads files. */
+  readonly cpus: () => number
   readonly crashLoop: CrashLoopMode
   /** How long a crash loop may have no worker that is ready. */
   readonly crashLoopGrace: number
@@ -53,8 +54,10 @@ export class RestartPolicy {
   /** Steps of delay, by the number of the worker. */
   readonly #steps = new Map<number, number>()
   #deaths: number[] = []
-  #tokens: number
-  #tokensAt = 0
+  /** Starts that are not yet made up for: one at a time, as many a second as the bucket holds. */
+  #debt = 0
+  #debtAt = 0
+  #cpus: number | undefined = undefined
   #lastSpawn = -Infinity
   #noneReadySince = 0
   #loopSince: number | undefined = undefined
@@ -62,7 +65,6 @@ export class RestartPolicy {
   constructor(options: PolicyOptions) {
     this.#options = options
     this.#random = options.random ?? Math.random
-    this.#tokens = this.#bucket
   }
 
   /** Deaths within a minute from which it is a crash loop. */
@@ -114,24 +116,26 @@ export class RestartPolicy {
       const wait = this.#lastSpawn + PROBE_INTERVAL - now
       if (wait > 0) return wait
     }
-    const tokens = this.#tokensNow(now)
-    return tokens >= 1 ? 0 : ((1 - tokens) * 1000) / this.#bucket
+    const debt = this.#debtNow(now)
+    // The first start of all waits for nothing, not even for the size of the bucket.
+    return debt === 0 ? 0 : Math.max(0, ((debt + 1 - this.#bucket) * 1000) / this.#bucket)
   }
 
   /** A worker is being started. */
   spawned(now: number): void {
-    this.#tokens = this.#tokensNow(now) - 1
-    this.#tokensAt = now
+    this.#debt = this.#debtNow(now) + 1
+    this.#debtAt = now
     this.#lastSpawn = now
   }
 
   /** Starts a second, and the most at once. */
   get #bucket(): number {
-    return Math.max(2, 2 * this.#options.cpus)
+    this.#cpus ??= this.#options.cpus()
+    return Math.max(2, 2 * this.#cpus)
   }
 
-  #tokensNow(now: number): number {
-    return Math.min(this.#bucket, this.#tokens + ((now - this.#tokensAt) / 1000) * this.#bucket)
+  #debtNow(now: number): number {
+    return this.#debt === 0 ? 0 : Math.max(0, this.#debt - ((now - this.#debtAt) / 1000) * this.#bucket)
   }
 
   #deathsAt(now: number): number {

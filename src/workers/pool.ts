@@ -1,4 +1,5 @@
 /** The workers of a master: how many there are, who takes whose place, and their common end. */
+import { monotonic } from '../clock.ts'
 import { native } from '../native.ts'
 import { KILL_MARGIN, WorkerChild } from './child.ts'
 import { countOomKills, describeDeath } from './deaths.ts'
@@ -75,7 +76,7 @@ export class Pool {
   readonly #leaving = new Set<WorkerChild>()
   readonly #freeCells: number[]
   readonly #totals: Record<string, number | string> = {}
-  #oomKills: number | undefined = countOomKills()
+  #oomKills: number | undefined = undefined
   #isStopping = false
   #isSettled = false
   #exitCode = 0
@@ -164,12 +165,12 @@ export class Pool {
   async #spawn(slot: Slot): Promise<void> {
     const { policy, config, launch, hooksFile, module } = this.#options
     if (this.#isStopping || slot.isStarting || slot.child !== undefined || !this.#slots.includes(slot)) return
-    const wait = policy.waitForSpawn(performance.now())
+    const wait = policy.waitForSpawn(monotonic())
     if (wait > 0 || this.#freeCells.length === 0) {
       this.#spawnLater(slot, Math.max(wait, CELL_RETRY))
       return
     }
-    policy.spawned(performance.now())
+    policy.spawned(monotonic())
     const cell = this.#freeCells.shift() as number
     const worker: WorkerInfo = { number: slot.number, generation: this.generation, pid: 0 }
     slot.isStarting = true
@@ -186,6 +187,8 @@ export class Pool {
       ended: (child, code, signal) => this.#ended(slot, child, code, signal),
     })
     slot.child.watchBoot(config.bootTimeout * 1000)
+    // Counted once the process is on its way, which is what everybody waits for.
+    this.#oomKills ??= countOomKills()
   }
 
   #spawnLater(slot: Slot, delay: number): void {
@@ -287,7 +290,7 @@ export class Pool {
   /** Has a successor started, sooner or later. */
   #recover(slot: Slot, death: Death): void {
     const { policy, log } = this.#options
-    const now = performance.now()
+    const now = monotonic()
     slot.failure = undefined
     if (death.reason === 'planned') {
       const delay = death.wasReady ? 0 : policy.delayAfter(slot.number, death)
@@ -322,14 +325,14 @@ export class Pool {
   }
 
   #noteReady(): void {
-    this.#options.policy.noteReady(performance.now(), this.ready)
+    this.#options.policy.noteReady(monotonic(), this.ready)
     this.#watchGiveUp()
   }
 
   #watchGiveUp(): void {
     clearTimeout(this.#giveUpTimer)
     if (this.#isStopping) return
-    const now = performance.now()
+    const now = monotonic()
     const at = this.#options.policy.giveUpAt(now)
     if (at === undefined) return
     if (at <= now) this.#events.exhausted()
