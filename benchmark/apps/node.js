@@ -51,8 +51,8 @@ export async function streamMicrotask(request, response) {
   needHost(request.headers.host)
   response.setHeader('content-type', 'text/plain')
   for (let piece = 0; piece < PIECES.small; piece++) {
+    if (piece > 0) await null
     response.write(KILOBYTE)
-    await null
   }
   response.end()
 }
@@ -61,8 +61,8 @@ export async function streamMacrotask(request, response) {
   needHost(request.headers.host)
   response.setHeader('content-type', 'text/plain')
   for (let piece = 0; piece < PIECES.small; piece++) {
+    if (piece > 0) await setImmediate()
     response.write(KILOBYTE)
-    await setImmediate()
   }
   response.end()
 }
