@@ -8,7 +8,8 @@
  * - `servers`: names from `servers.mjs`; a server that is missing here cannot run it or has no place in it.
  * - `rounds`: instead of the run's, where one sample is short and rough.
  * - `flags`: extra arguments, see `ServerProcess`.
- * - `quick`: part of the quick run, which leaves out the servers marked `fullOnly`.
+ * - `set`: the short run it is part of, `quick` or `streams`. Those leave out the servers marked `fullOnly`, and
+ *   `streams` also Fastify, which no target of a stream is held against.
  */
 import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting } from '../apps/content.js'
 
@@ -68,24 +69,36 @@ export const HEADERS = {
   },
 }
 
-const DEFAULTS = { kind: 'load', headers: 1, connections: 64, pipeline: 1, close: false, quick: false }
+const DEFAULTS = { kind: 'load', headers: 1, connections: 64, pipeline: 1, close: false, set: undefined }
 
 /** Every scenario, in the order it is run and printed. */
 export const SCENARIOS = [
-  { name: 'hello-1', title: 'Hello, 1 request header', app: 'hello', servers: WITH_HONO, quick: true },
+  { name: 'hello-1', title: 'Hello, 1 request header', app: 'hello', servers: WITH_HONO, set: 'quick' },
   {
     name: 'hello-10',
     title: 'Hello, 10 request headers',
     app: 'hello',
     headers: 10,
     servers: [...WITH_HONO, 'gneiss-thread'],
-    quick: true,
+    set: 'quick',
   },
   { name: 'json', title: 'JSON answer, 10 request headers', app: 'json', headers: 10, servers: ALL },
   { name: 'echo', title: 'Echo of 1 KB of JSON', app: 'echo', servers: ALL },
   { name: 'upload', title: 'Upload of 100 KB', app: 'upload', servers: ALL },
-  { name: 'stream-microtask', title: 'Stream of 10 x 1 KB, a microtask between', app: 'streamMicrotask', servers: ALL },
-  { name: 'stream-macrotask', title: 'Stream of 10 x 1 KB, a macrotask between', app: 'streamMacrotask', servers: ALL },
+  {
+    name: 'stream-microtask',
+    title: 'Stream of 10 x 1 KB, a microtask between',
+    app: 'streamMicrotask',
+    servers: ALL,
+    set: 'streams',
+  },
+  {
+    name: 'stream-macrotask',
+    title: 'Stream of 10 x 1 KB, a macrotask between',
+    app: 'streamMacrotask',
+    servers: ALL,
+    set: 'streams',
+  },
   {
     // Few connections: what is cut off at the end of the window would otherwise be a large share.
     name: 'stream-large',
@@ -93,6 +106,7 @@ export const SCENARIOS = [
     app: 'streamLarge',
     connections: 8,
     servers: ALL_BUT_UWS,
+    set: 'streams',
   },
   {
     name: 'compute',
