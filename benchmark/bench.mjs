@@ -17,11 +17,12 @@ import { checkTargets } from './lib/targets.mjs'
 const HELP = `Usage: node benchmark/bench.mjs [options]
 
   --quick             hello with 1 and 10 headers, 3 rounds of 2 s: under 3 minutes
+  --streams           the streams, without Fastify, 3 rounds of 2 s: under 3 minutes
   --workers           start, and hello behind 1 ms of computing with 1 and 2 workers, 4 rounds of 2 s: under 4 minutes
   --scenarios A,B     only these: ${SCENARIOS.map(({ name }) => name).join(', ')}
   --servers A,B       only these: ${Object.keys(SERVERS).join(', ')}
-  --rounds N          rounds (5, quick: 3)
-  --seconds N         seconds measured a sample, whole (3, quick: 2)
+  --rounds N          rounds (5, quick and streams: 3, workers: 4)
+  --seconds N         seconds measured a sample, whole (3, a short run: 2)
   --warmup N          seconds of load before that, whole (1)
   --write             write a result file although the run was changed by an option above
   --help              this text
@@ -39,6 +40,7 @@ const HEADLINES = {
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    streams: { type: 'boolean', default: false },
     workers: { type: 'boolean', default: false },
     scenarios: { type: 'string' },
     servers: { type: 'string' },
@@ -49,6 +51,8 @@ const { values: options } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 })
+/** Which short run this is, undefined for the long one. */
+const set = /** @type {const} */ (['quick', 'streams', 'workers']).find((name) => options[name])
 if (options.help) process.stdout.write(HELP)
 else await main().catch(fail)
 
@@ -56,8 +60,8 @@ async function main() {
   if (process.platform !== 'linux') throw new Error('The benchmark reads CPU times from /proc and runs on Linux only.')
   const generator = generatorVersion()
   const timing = {
-    rounds: whole('rounds', options.quick ? 3 : options.workers ? 4 : 5),
-    seconds: whole('seconds', options.quick || options.workers ? 2 : 3),
+    rounds: whole('rounds', set === undefined ? 5 : set === 'workers' ? 4 : 3),
+    seconds: whole('seconds', set === undefined ? 3 : 2),
     warmup: whole('warmup', 1),
   }
   const { servers, skipped } = chooseServers()
@@ -75,7 +79,7 @@ async function main() {
     }
   }
   const result = {
-    kind: options.quick ? 'quick' : options.workers ? 'workers' : 'full',
+    kind: set ?? 'full',
     date: new Date().toISOString(),
     machine: machineOf(),
     versions: { commit: commitOf(), node: process.versions.node, v8: process.versions.v8, generator },
@@ -86,7 +90,7 @@ async function main() {
         .map((server) => [server.name, { title: server.title, version: server.version() }]),
     ),
     skipped,
-    scenarios: measured.map(({ servers: _, quick: __, workers: ___, ...scenario }) => scenario),
+    scenarios: measured.map(({ servers: _, set: __, ...scenario }) => scenario),
     targets: checkTargets(Object.fromEntries(measured.map(({ name, samples }) => [name, samples]))),
   }
   process.stdout.write(`\n${reportOf(result)}\n`)
@@ -120,7 +124,7 @@ function chooseServers() {
   const wanted = chosen('servers', Object.keys(SERVERS)) ?? Object.keys(SERVERS)
   const servers = wanted
     .map((name) => SERVERS[name])
-    .filter((server) => !(options.quick && server.fullOnly && !options.servers))
+    .filter((server) => set === undefined || options.servers !== undefined || isInSet(server))
   const reason = servers.some((server) => server.isOurs) ? gneissUnavailable() : undefined
   if (reason !== undefined) throw new Error(`gneiss is not built: ${reason}.`)
   if (servers.some((server) => server.name !== 'node-http')) installRivals()
@@ -139,10 +143,13 @@ function chooseScenarios(servers) {
     'scenarios',
     SCENARIOS.map(({ name }) => name),
   )
-  const isPart = ({ quick, workers }) => (quick || !options.quick) && (workers || !options.workers)
   return SCENARIOS.filter((scenario) =>
-    wanted === undefined ? isPart(scenario) : wanted.includes(scenario.name),
+    wanted === undefined ? set === undefined || scenario.set === set : wanted.includes(scenario.name),
   ).filter((scenario) => servers.some(({ name }) => scenario.servers.includes(name)))
+}
+
+function isInSet(server) {
+  return !server.fullOnly && !(set === 'streams' && server.name === 'fastify')
 }
 
 function installRivals() {

@@ -68,8 +68,8 @@ function application(handler) {
 async function stream(send, piece, pieces, pause) {
   await send({ type: 'http.response.start', status: 200, headers: TEXT })
   for (let sent = 0; sent < pieces; sent++) {
+    if (pause !== undefined && sent > 0) await pause()
     await send({ type: 'http.response.body', body: piece, more_body: true })
-    if (pause !== undefined) await pause()
   }
   await send({ type: 'http.response.body', body: '' })
 }

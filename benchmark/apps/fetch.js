@@ -32,8 +32,8 @@ export const streamMicrotask = streamOf(async function* () {
 
 export const streamMacrotask = streamOf(async function* () {
   for (let piece = 0; piece < PIECES.small; piece++) {
+    if (piece > 0) await setImmediate()
     yield KILOBYTE
-    await setImmediate()
   }
 })
 

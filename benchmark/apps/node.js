@@ -57,8 +57,8 @@ export async function streamMicrotask(request, response) {
   needHost(request.headers.host)
   response.setHeader('content-type', 'text/plain')
   for (let piece = 0; piece < PIECES.small; piece++) {
+    if (piece > 0) await null
     response.write(KILOBYTE)
-    await null
   }
   response.end()
 }
@@ -67,8 +67,8 @@ export async function streamMacrotask(request, response) {
   needHost(request.headers.host)
   response.setHeader('content-type', 'text/plain')
   for (let piece = 0; piece < PIECES.small; piece++) {
+    if (piece > 0) await setImmediate()
     response.write(KILOBYTE)
-    await setImmediate()
   }
   response.end()
 }

@@ -51,8 +51,8 @@ export async function streamMacrotask(scope, protocol) {
   needHost(scope.headers.get('host'))
   const stream = protocol.responseStream(200, [['content-type', 'text/plain']])
   for (let piece = 0; piece < PIECES.small; piece++) {
-    stream.sendBytes(KILOBYTE)
-    await setImmediate()
+    if (piece > 0) await setImmediate()
+    await stream.sendBytes(KILOBYTE)
   }
   stream.end()
 }

@@ -47,25 +47,50 @@ export function upload(app) {
   })
 }
 
-export const streamMicrotask = streamOf(async () => null)
+export const streamMicrotask = streamOf(async (stream) => {
+  for (let piece = 0; piece < PIECES.small; piece++) {
+    if (piece > 0) await null
+    if (!stream.isOpen) return
+    stream.send(piece)
+  }
+})
 
-export const streamMacrotask = streamOf(setImmediate)
+export const streamMacrotask = streamOf(async (stream) => {
+  for (let piece = 0; piece < PIECES.small; piece++) {
+    if (piece > 0) await setImmediate()
+    if (!stream.isOpen) return
+    stream.send(piece)
+  }
+})
 
-function streamOf(pause) {
+function streamOf(run) {
   return (app) => {
-    app.get('/*', async (response, request) => {
-      let open = true
-      response.onAborted(() => {
-        open = false
-      })
+    app.get('/*', (response, request) => {
       needHost(request.getHeader('host'))
       response.writeHeader('content-type', 'text/plain')
-      for (let piece = 0; piece < PIECES.small; piece++) {
-        response.cork(() => response.write(KILOBYTE))
-        await pause()
-        if (!open) return
-      }
-      response.cork(() => response.end())
+      const stream = new Stream(response)
+      response.onAborted(() => {
+        stream.isOpen = false
+      })
+      run(stream)
+    })
+  }
+}
+
+/** A small stream as its makers advise: whatever is written after an await is corked, and the end goes with the last piece. */
+class Stream {
+  isOpen = true
+  #response
+
+  constructor(response) {
+    this.#response = response
+  }
+
+  send(piece) {
+    const response = this.#response
+    response.cork(() => {
+      response.write(KILOBYTE)
+      if (piece === PIECES.small - 1) response.end()
     })
   }
 }

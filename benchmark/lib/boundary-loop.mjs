@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module'
 import { setImmediate } from 'node:timers/promises'
 
+import { KILOBYTE, PIECES } from '../apps/content.js'
 import { HEADERS } from './scenarios.mjs'
 
 /** Requests handed over before microtasks run: the loop driver does the same within one turn. */
@@ -12,6 +13,8 @@ const BATCH = 16
 const BATCHES_A_TURN = 64
 /** An answer that is not there after so many microtasks waits for something that will not come. */
 const PATIENCE = 1000
+/** `room` of `ChunkResult` in `native.ts`. */
+const ROOM = 0
 const GET = 1
 const HTTP_1_1 = 1 << 6
 const KEEP_ALIVE = 0x800
@@ -29,6 +32,7 @@ export async function measureVariant({ app, handler, interface: interfaceName, h
   await run(addon, head, milliseconds)
   const before = process.cpuUsage()
   const requests = await run(addon, head, milliseconds)
+  if (addon.pieces !== 0) throw new Error(`${addon.pieces} pieces too many or too few were sent`)
   const { user, system } = process.cpuUsage(before)
   return ((user + system) * 1000) / requests
 }
@@ -57,7 +61,7 @@ async function run(addon, head, milliseconds) {
 function standIn() {
   let dispatch
   let generation = 0
-  const self = { open: 0, request, exports: undefined }
+  const self = { open: 0, pieces: 0, request, exports: undefined }
 
   function request(slot, head) {
     generation = (generation + 1) % 0xff_ffff
@@ -67,11 +71,29 @@ function standIn() {
   }
 
   function respond(id, status, headers, count, body) {
-    if (status !== 200 || count !== 1 || headers.charCodeAt(headers.length - 1) !== 0x0a)
-      throw new Error(`wrong head: ${status} ${headers}`)
+    start(id, status, headers, count)
     if (body?.length !== 13) throw new Error(`wrong body: ${body}`)
     self.open--
     return true
+  }
+
+  function start(id, status, headers, count) {
+    if (status !== 200 || count !== 1 || headers.charCodeAt(headers.length - 1) !== 0x0a)
+      throw new Error(`wrong head: ${status} ${headers}`)
+    return true
+  }
+
+  function chunk(id, data, flags) {
+    if (data.length !== KILOBYTE.length) throw new Error(`wrong piece of ${data.length} bytes`)
+    self.pieces++
+    if (flags !== 0) end()
+    return ROOM
+  }
+
+  function end() {
+    self.pieces -= PIECES.small
+    self.open--
+    return ROOM
   }
 
   const unexpected = (name) => () => {
@@ -89,11 +111,11 @@ function standIn() {
     flushAtExit: () => {},
     stats: () => ({ mode: 'loop' }),
     respond,
+    start,
+    chunk,
+    end,
     ...Object.fromEntries(
-      ['closeServer', 'about', 'start', 'chunk', 'end', 'reset', 'takeBody', 'extend'].map((name) => [
-        name,
-        unexpected(name),
-      ]),
+      ['closeServer', 'about', 'reset', 'takeBody', 'extend'].map((name) => [name, unexpected(name)]),
     ),
   }
   return self

@@ -5,15 +5,19 @@ import { tableOf } from './report.mjs'
 import { spreadOf } from './statistics.mjs'
 
 /** Each: the file in `apps/`, its export, the interface, and how many header fields a request has. */
-export const VARIANTS = Object.fromEntries(
-  [1, 10].flatMap((headers) => [
+export const VARIANTS = Object.fromEntries([
+  ...[1, 10].flatMap((headers) => [
     [`rsgi-${headers}`, { app: 'rsgi', handler: 'hello', interface: 'rsgi', headers }],
     [`rsgi-async-${headers}`, { app: 'rsgi', handler: 'helloAsync', interface: 'rsgi', headers }],
     [`fetch-${headers}`, { app: 'fetch', handler: 'hello', interface: 'fetch', headers }],
     [`fetch-async-${headers}`, { app: 'fetch', handler: 'helloAsync', interface: 'fetch', headers }],
     [`asgi-${headers}`, { app: 'asgi', handler: 'hello', interface: 'asgi', headers }],
   ]),
-)
+  ...['rsgi', 'fetch', 'asgi'].map((name) => [
+    `${name}-stream`,
+    { app: name, handler: 'streamMicrotask', interface: name, headers: 1 },
+  ]),
+])
 
 /** Nanoseconds that `variant` may cost more than `over`. */
 const TARGETS = [1, 10].flatMap((headers) => [

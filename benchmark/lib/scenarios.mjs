@@ -9,8 +9,8 @@
  * - `rounds`: instead of the run's, where one sample is short and rough.
  * - `flags`: extra arguments, see `ServerProcess`.
  * - `ratio`, `references`: the figure that is compared and the servers it is compared with, if not those of its kind.
- * - `quick`: part of the quick run, which leaves out the servers marked `fullOnly`.
- * - `workers`: part of the run of workers.
+ * - `set`: the short run it is part of, `quick`, `streams` or `workers`. Those leave out the servers marked `fullOnly`, and
+ *   `streams` also Fastify, which no target of a stream is held against.
  */
 import { HELLO, KILOBYTE, PIECES, SIXTY_FOUR_KILOBYTES, computed, greeting, hashed } from '../apps/content.js'
 
@@ -71,24 +71,36 @@ export const HEADERS = {
   },
 }
 
-const DEFAULTS = { kind: 'load', headers: 1, connections: 64, pipeline: 1, close: false, quick: false, workers: false }
+const DEFAULTS = { kind: 'load', headers: 1, connections: 64, pipeline: 1, close: false, set: undefined }
 
 /** Every scenario, in the order it is run and printed. */
 export const SCENARIOS = [
-  { name: 'hello-1', title: 'Hello, 1 request header', app: 'hello', servers: WITH_HONO, quick: true },
+  { name: 'hello-1', title: 'Hello, 1 request header', app: 'hello', servers: WITH_HONO, set: 'quick' },
   {
     name: 'hello-10',
     title: 'Hello, 10 request headers',
     app: 'hello',
     headers: 10,
     servers: [...WITH_HONO, 'gneiss-thread'],
-    quick: true,
+    set: 'quick',
   },
   { name: 'json', title: 'JSON answer, 10 request headers', app: 'json', headers: 10, servers: ALL },
   { name: 'echo', title: 'Echo of 1 KB of JSON', app: 'echo', servers: ALL },
   { name: 'upload', title: 'Upload of 100 KB', app: 'upload', servers: ALL },
-  { name: 'stream-microtask', title: 'Stream of 10 x 1 KB, a microtask between', app: 'streamMicrotask', servers: ALL },
-  { name: 'stream-macrotask', title: 'Stream of 10 x 1 KB, a macrotask between', app: 'streamMacrotask', servers: ALL },
+  {
+    name: 'stream-microtask',
+    title: 'Stream of 10 x 1 KB, a microtask between',
+    app: 'streamMicrotask',
+    servers: ALL,
+    set: 'streams',
+  },
+  {
+    name: 'stream-macrotask',
+    title: 'Stream of 10 x 1 KB, a macrotask between',
+    app: 'streamMacrotask',
+    servers: ALL,
+    set: 'streams',
+  },
   {
     // Few connections: what is cut off at the end of the window would otherwise be a large share.
     name: 'stream-large',
@@ -96,6 +108,7 @@ export const SCENARIOS = [
     app: 'streamLarge',
     connections: 8,
     servers: ALL_BUT_UWS,
+    set: 'streams',
   },
   {
     name: 'compute',
@@ -134,7 +147,7 @@ export const SCENARIOS = [
     app: 'hello',
     rounds: 15,
     servers: [...ALL, 'gneiss-1'],
-    workers: true,
+    set: 'workers',
   },
   {
     name: 'hash',
@@ -145,6 +158,6 @@ export const SCENARIOS = [
     servers: ['cluster-1', 'cluster-2', 'fastify-1', 'fastify-2', 'gneiss-1', 'gneiss-2'],
     ratio: 'rps',
     references: ['cluster-1', 'fastify-1', 'gneiss-1'],
-    workers: true,
+    set: 'workers',
   },
 ].map((scenario) => ({ ...DEFAULTS, ...scenario }))

@@ -6,6 +6,14 @@
 import { ratioOf, spreadOf } from './statistics.mjs'
 
 const cpu = (scenario, server, against, atMost, plus) => ({ scenario, server, metric: 'cpu', against, atMost, plus })
+const throughput = (scenario, server, against, atLeast) => ({
+  scenario,
+  server,
+  metric: 'megabytesPerSecond',
+  against,
+  atLeast,
+})
+const INTERFACES = ['gneiss-rsgi', 'gneiss-asgi', 'gneiss-fetch']
 
 /** Targets of the scenarios in `scenarios.mjs`. */
 export const TARGETS = [
@@ -23,11 +31,9 @@ export const TARGETS = [
   cpu('echo', 'gneiss-rsgi', 'node-http', 0.45),
   cpu('echo', 'gneiss-fetch', 'node-http', 0.45, 2),
   cpu('upload', 'gneiss-rsgi', 'node-http', 0.35),
-  cpu('stream-microtask', 'gneiss-rsgi', 'uws', 1),
-  cpu('stream-microtask', 'gneiss-asgi', 'uws', 1),
-  cpu('stream-microtask', 'gneiss-fetch', 'uws', 1),
-  cpu('stream-macrotask', 'gneiss-rsgi', 'uws', 1.1),
-  { scenario: 'stream-large', server: 'gneiss-rsgi', metric: 'megabytesPerSecond', against: 'node-http', atLeast: 1 },
+  ...INTERFACES.map((server) => cpu('stream-microtask', server, 'uws', 1)),
+  ...INTERFACES.map((server) => cpu('stream-macrotask', server, 'uws', 1.1)),
+  ...INTERFACES.map((server) => throughput('stream-large', server, 'node-http', 1)),
   cpu('pipelined', 'gneiss-rsgi', 'node-http', 0.2),
   { scenario: 'connections-1', server: 'gneiss-rsgi', metric: 'p50', against: 'node-http', atMost: 1 },
   cpu('one-shot', 'gneiss-rsgi', 'node-http', 0.6),

@@ -1,10 +1,12 @@
 /**
  * The bridge itself: moves a source into an answer, for every interface.
  *
- * One piece at a time, and none while the client is slower than the source. The first pieces are asked
- * for before the head goes: a source that ends by then is an answer in one go, one that fails by then has
- * sent nothing. Pieces of one turn leave in one write, because a turn is written when its microtasks are over.
+ * One piece at a time, and none while the client is slower than the source. The first piece waits for the
+ * second, or for the end of the turn: a source that ends by then is an answer in one go, one that fails by
+ * then has sent nothing. Pieces of one turn leave in one write, because a turn is written when it is over.
  */
+import { AsyncResource } from 'node:async_hooks'
+
 import { errorCodeOf } from '../errors.ts'
 import { isThenable, toPiece } from './piece.ts'
 
@@ -39,100 +41,150 @@ export interface Answer {
  * refused, after a started answer was cut. A client that has gone is no failure.
  */
 export function sendPieces(answer: Answer, source: PieceSource): Promise<void> {
-  return new Promise((resolve, reject) => {
-    new Mover(answer, source, resolve).run().then(resolve, reject)
-  })
+  return new Promise((resolve, reject) => movePieces(answer, source, { resolve, reject }))
 }
 
-/**
- * How many microtasks each of the first two pieces gets. Streams of what is here already need up to eight
- * on the versions of Node we run on. A slow stream loses nothing: what one turn writes leaves together.
- */
-const PATIENCE = 16
+/** `sendPieces` for who needs no promise. */
+export function movePieces(answer: Answer, source: PieceSource, outcome: Outcome): void {
+  void new Mover(answer, source, outcome).run()
+}
 
-/** One source on its way into one answer. */
-class Mover {
+/** Told once how the sending has ended; what it is told after that has to change nothing. */
+export interface Outcome {
+  /** The answer is complete, or the client has gone. */
+  resolve(): void
+  /** What the source threw, or what the answer refused. */
+  reject(error: unknown): void
+}
+
+/** One source on its way into one answer, in the async context of whoever sends it. */
+class Mover extends AsyncResource {
   readonly #answer: Answer
   readonly #source: PieceSource
   /** The source may be stuck in its own wait for ever; nobody else has to wait for it. */
-  readonly #leave: () => void
+  readonly #outcome: Outcome
+  /** The first piece: it leaves as the whole answer or behind the head. */
+  #held: BodyPiece | undefined = undefined
+  /** The head was given, so this is no answer in one go. */
+  #hasBegun = false
+  /** The head was taken: what fails from now on cuts. */
   #hasStarted = false
+  /** What is still to be waited for of a beginning that was made while the source was silent. */
+  #beginning: PromiseLike<unknown> | undefined = undefined
   /** The source has given all it has: what fails now is the answer, which may be shorter than its content-length. */
   #isEnding = false
-  /** Asked for before the head went. */
-  #second: Step | PromiseLike<Step> | undefined = undefined
+  /** Failed, or left by the client. */
+  #isOver = false
 
-  constructor(answer: Answer, source: PieceSource, leave: () => void) {
+  constructor(answer: Answer, source: PieceSource, outcome: Outcome) {
+    super('GNEISS_BODY', RESOURCE_OPTIONS)
     this.#answer = answer
     this.#source = source
-    this.#leave = leave
+    this.#outcome = outcome
   }
 
+  /** Whether the head waits for the second piece. */
+  get isHolding(): boolean {
+    return !this.#hasBegun && !this.#isOver
+  }
+
+  /** Moves everything. Never rejects. Awaits only what is a promise, because an await costs a piece 100 ns. */
   async run(): Promise<void> {
     const answer = this.#answer
+    const source = this.#source
+    let isWatched = false
     try {
-      if (!answer.isOpen) {
-        this.#close(undefined)
-        return
+      while (answer.isOpen && !this.#isOver) {
+        const pulled = source.pull()
+        let step: Step
+        if (isThenable(pulled)) {
+          if (!this.#hasBegun && !isWatched) {
+            isWatched = true
+            watch(this)
+          }
+          try {
+            step = await pulled
+          } catch (error) {
+            source.noteEnd()
+            throw error
+          }
+          if (this.#beginning !== undefined) await this.#beginning
+        } else {
+          step = pulled
+        }
+        if (step.done === true) source.noteEnd()
+        // What comes after the closing is dropped.
+        if (!answer.isOpen || this.#isOver) break
+        if (step.done === true) {
+          const ending = this.#end()
+          if (isThenable(ending)) await ending
+          this.#outcome.resolve()
+          return
+        }
+        const piece = toPiece(step.value)
+        if (!this.#hasBegun) {
+          // Looks one piece further: an answer of one piece leaves as a whole.
+          if (this.#held === undefined) {
+            this.#held = piece
+            continue
+          }
+          const beginning = this.#begin()
+          if (isThenable(beginning)) await beginning
+          if (!answer.isOpen) break
+        }
+        if (piece.length > 0) {
+          const room = answer.write(piece)
+          if (isThenable(room)) await room
+        }
       }
-      const first = this.#source.next()
-      const step = await settleSoon(first)
-      if (step?.done === true) {
-        const responding = answer.respond(undefined)
-        if (isThenable(responding)) await responding
-        return
-      }
-      if (step !== undefined && (await this.#isWhole(step.value))) return
-      answer.onGone((reason) => {
-        this.#close(reason)
-        this.#leave()
-      })
-      if (!answer.isOpen) return
-      const starting = answer.start()
-      if (isThenable(starting)) await starting
-      this.#hasStarted = true
-      await this.#move(step ?? first)
+      // Cut or answered from elsewhere.
+      this.#close(undefined)
+      this.#outcome.resolve()
     } catch (error) {
       this.#fail(error)
     }
   }
 
-  /** Looks one piece further: an answer of one piece leaves as a whole. */
-  async #isWhole(value: unknown): Promise<boolean> {
-    const piece = toPiece(value)
-    this.#second = this.#source.next()
-    const step = await settleSoon(this.#second)
-    if (step?.done !== true) return false
-    const responding = this.#answer.respond(piece.length === 0 ? undefined : piece)
-    if (isThenable(responding)) await responding
-    return true
+  /** The source is silent, and the turn is over. */
+  release(): void {
+    try {
+      const beginning = this.#begin()
+      if (!isThenable(beginning)) return
+      this.#beginning = beginning
+      beginning.then(undefined, (error: unknown) => this.#fail(error))
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
-  /** Awaits only what is a promise: each await of nothing would cost a piece of a stream 100 ns. */
-  async #move(first: Step | PromiseLike<Step>): Promise<void> {
+  /** Sends the head and what was held. What is returned is waited for, if it is a promise. */
+  #begin(): unknown {
     const answer = this.#answer
-    let next = first
-    while (answer.isOpen) {
-      const step = isThenable(next) ? await next : next
-      // What comes after the closing is dropped.
-      if (!answer.isOpen) break
-      if (step.done === true) {
-        this.#isEnding = true
-        const ending = answer.end()
-        if (isThenable(ending)) await ending
-        return
-      }
-      const piece = toPiece(step.value)
-      if (piece.length > 0) {
-        const room = answer.write(piece)
-        if (isThenable(room)) await room
-        if (!answer.isOpen) break
-      }
-      next = this.#second ?? this.#source.next()
-      this.#second = undefined
+    this.#hasBegun = true
+    answer.onGone((reason) => {
+      this.#isOver = true
+      this.#close(reason)
+      this.#outcome.resolve()
+    })
+    if (!answer.isOpen) return undefined
+    const starting = answer.start()
+    return isThenable(starting) ? starting.then(() => this.#sendHeld()) : this.#sendHeld()
+  }
+
+  #sendHeld(): unknown {
+    this.#hasStarted = true
+    const piece = this.#held
+    this.#held = undefined
+    return piece === undefined || piece.length === 0 ? undefined : this.#answer.write(piece)
+  }
+
+  #end(): unknown {
+    if (this.#hasBegun) {
+      this.#isEnding = true
+      return this.#answer.end()
     }
-    // Cut or answered from elsewhere.
-    this.#close(undefined)
+    const piece = this.#held
+    return this.#answer.respond(piece === undefined || piece.length === 0 ? undefined : piece)
   }
 
   /** The source has failed, or a piece cannot be sent. */
@@ -140,9 +192,14 @@ class Mover {
     const wasOpen = this.#answer.isOpen
     this.#close(error)
     // What a closed source throws is the consequence of the closing; and a client that has gone is no failure.
-    if ((!wasOpen && !this.#isEnding) || errorCodeOf(error) === 'ERR_CLIENT_DISCONNECTED') return
+    const isFailure = (wasOpen || this.#isEnding) && errorCodeOf(error) !== 'ERR_CLIENT_DISCONNECTED'
+    if (!isFailure) {
+      this.#outcome.resolve()
+      return
+    }
+    this.#isOver = true
     if (this.#hasStarted) this.#answer.cut()
-    throw error
+    this.#outcome.reject(error)
   }
 
   #close(reason: unknown): void {
@@ -160,14 +217,26 @@ class Mover {
   }
 }
 
-/** What a step is, if that takes no more than microtasks. Rejects if it rejects by then. */
-async function settleSoon(step: Step | PromiseLike<Step>): Promise<Step | undefined> {
-  if (!isThenable(step)) return step
-  const state = { isSettled: false }
-  const settle = (): void => {
-    state.isSettled = true
-  }
-  step.then(settle, settle)
-  for (let turn = 0; turn < PATIENCE && !state.isSettled; turn++) await undefined
-  return state.isSettled ? step : undefined
+// One constant object, as for exchanges.
+const RESOURCE_OPTIONS = { requireManualDestroy: true } as const
+
+const NOW = Promise.resolve()
+
+/** Those whose source was asked for its first pieces in this turn. */
+let watched: Mover[] = []
+
+/** Sends the head when the turn is over and its source has not given two pieces. One look serves all of a turn. */
+function watch(mover: Mover): void {
+  // A tick that is asked for outside of microtasks would come before all of them.
+  if (watched.push(mover) === 1) void NOW.then(lookLater)
+}
+
+function lookLater(): void {
+  process.nextTick(releaseAll)
+}
+
+function releaseAll(): void {
+  const movers = watched
+  watched = []
+  for (const mover of movers) if (mover.isHolding) mover.runInAsyncScope(mover.release, mover)
 }

@@ -38,21 +38,34 @@ export abstract class PieceSource implements AsyncIterable<unknown> {
 
   /** The next piece; a promise only if it has to be waited for. Ask again when it has settled. */
   next(): Step | PromiseLike<Step> {
+    const step = this.pull()
+    if (!isThenable(step)) return this.#note(step)
+    return step.then(
+      (settled) => this.#note(settled),
+      (error: unknown) => {
+        this.noteEnd()
+        throw error
+      },
+    )
+  }
+
+  /**
+   * Like `next`, but a promise is the very one of what is behind: one of our own for each piece would cost a stream
+   * half as much again. So whoever pulls says with `noteEnd` that it was the last step, or that the promise was rejected.
+   */
+  pull(): Step | PromiseLike<Step> {
     if (!this.#isOpen) return ENDED
     try {
-      const step = this.ask()
-      if (!isThenable(step)) return this.#note(step)
-      return step.then(
-        (settled) => this.#note(settled),
-        (error: unknown) => {
-          this.#isOpen = false
-          throw error
-        },
-      )
+      return this.ask()
     } catch (error) {
       this.#isOpen = false
       throw error
     }
+  }
+
+  /** The source has ended or failed by itself, so there is nothing to close. */
+  noteEnd(): void {
+    this.#isOpen = false
   }
 
   /**
@@ -82,7 +95,7 @@ export abstract class PieceSource implements AsyncIterable<unknown> {
   protected abstract end(reason: unknown): unknown
 
   #note(step: Step): Step {
-    if (step.done === true) this.#isOpen = false
+    if (step.done === true) this.noteEnd()
     return step
   }
 }
@@ -94,8 +107,9 @@ export abstract class PieceSource implements AsyncIterable<unknown> {
 export function openSource(body: unknown): PieceSource {
   if (body instanceof PieceSource) return body
   if (isStream(body)) return new StreamSource(body)
+  // What streams are mostly made of comes early: some of these questions cost as much as a piece.
+  if (isAsyncIterable(body)) return isNodeStream(body) ? new NodeSource(body) : new AsyncIteratorSource(body)
   if (body instanceof Blob) return new StreamSource(body.stream() as ReadableStream<unknown>)
-  if (isNodeStream(body)) return new NodeSource(body)
   if (typeof body === 'string' || ArrayBuffer.isView(body) || isAnyArrayBuffer(body)) return new IteratorSource([body])
   if (isIterable(body)) return new IteratorSource(body)
   throw typeErrorOf('ERR_BODY_TYPE', `A body cannot be made of ${body === null ? 'null' : typeof body}.`)
@@ -124,18 +138,35 @@ export function isUsed(stream: ReadableStream<unknown>): boolean {
   return Readable.isDisturbed(stream as never)
 }
 
-/** A source whose pieces are an iterator's, of either kind. */
-class IteratorSource extends PieceSource {
-  readonly #iterator: Iterator<unknown, unknown> | AsyncIterator<unknown, unknown>
+/** A source whose pieces are an asynchronous iterator's. */
+class AsyncIteratorSource extends PieceSource {
+  readonly #iterator: AsyncIterator<unknown, unknown>
 
-  constructor(iterable: AsyncIterable<unknown> | Iterable<unknown>) {
+  constructor(iterable: AsyncIterable<unknown>) {
     super()
-    this.#iterator = Symbol.asyncIterator in iterable ? iterable[Symbol.asyncIterator]() : iterable[Symbol.iterator]()
+    this.#iterator = iterable[Symbol.asyncIterator]()
+  }
+
+  protected override ask(): PromiseLike<Step> {
+    return this.#iterator.next()
+  }
+
+  protected override end(): unknown {
+    return this.#iterator.return?.()
+  }
+}
+
+/** A source whose pieces are a synchronous iterator's. */
+class IteratorSource extends PieceSource {
+  readonly #iterator: Iterator<unknown, unknown>
+
+  constructor(iterable: Iterable<unknown>) {
+    super()
+    this.#iterator = iterable[Symbol.iterator]()
   }
 
   protected override ask(): Step | PromiseLike<Step> {
     const step = this.#iterator.next()
-    if (isThenable(step)) return step
     const { value } = step
     // As `for await` does: a synchronous source may yield promises.
     return isThenable(value) ? this.#settled(value) : step
@@ -210,12 +241,15 @@ type NodeStream = AsyncIterable<unknown> & { destroy(): unknown; on(event: 'erro
 
 const ENDED: Step = { done: true, value: undefined }
 
-function isNodeStream(value: unknown): value is NodeStream {
-  if (typeof value !== 'object' || value === null || !(Symbol.asyncIterator in value)) return false
+function isNodeStream(value: AsyncIterable<unknown>): value is NodeStream {
   const { destroy, on } = value as Partial<NodeStream>
   return typeof destroy === 'function' && typeof on === 'function'
 }
 
-function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
-  return typeof value === 'object' && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value)
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value
 }

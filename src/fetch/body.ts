@@ -32,6 +32,8 @@ export function bodyOf(init: unknown): TypedBody {
   if (typeof init === 'string') return { source: init, type: TEXT_TYPE }
   if (typeof init !== 'object' || init === null) return { source: String(init), type: TEXT_TYPE }
   if (init instanceof Uint8Array) return { source: init, type: '' }
+  // Early, because the questions below cost more than what is asked here.
+  if (Symbol.asyncIterator in init && !isStream(init)) return { source: init as AsyncIterable<unknown>, type: '' }
   if (ArrayBuffer.isView(init))
     return { source: new Uint8Array(init.buffer, init.byteOffset, init.byteLength), type: '' }
   if (types.isAnyArrayBuffer(init)) return { source: new Uint8Array(init), type: '' }
@@ -49,7 +51,6 @@ export function bodyOf(init: unknown): TypedBody {
     const encoded = new (loadPlatform().Response)(init)
     return { source: encoded.body, type: encoded.headers.get('content-type') ?? '' }
   }
-  if (Symbol.asyncIterator in init) return { source: init as AsyncIterable<unknown>, type: '' }
   return { source: String(init), type: TEXT_TYPE }
 }
 

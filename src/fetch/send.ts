@@ -5,7 +5,7 @@
  * What is here as a whole leaves in one call. A stream is asked for its first pieces before the head
  * goes: if it ends by then the answer has a length, and if it fails by then the answer is a 500.
  */
-import { sendPieces } from '../bridge/answer.ts'
+import { movePieces, sendPieces } from '../bridge/answer.ts'
 import { closeBody, openSource } from '../bridge/source.ts'
 import { failExchange, failUnanswered } from '../dispatch.ts'
 import { typeErrorOf } from '../errors.ts'
@@ -13,7 +13,7 @@ import { methodOf } from '../scope.ts'
 import { isHeld } from './body.ts'
 import { BLOB_AT_ONCE, headToSend, partsOf } from './parts.ts'
 
-import type { Answer } from '../bridge/answer.ts'
+import type { Answer, Outcome } from '../bridge/answer.ts'
 import type { BodyPiece } from '../bridge/piece.ts'
 import type { Exchange } from '../exchange.ts'
 import type { ResponseHead } from './head.ts'
@@ -42,18 +42,28 @@ export function sendResponse(exchange: Exchange, value: unknown): void {
     closeBody(source)
     exchange.respond(status, head.text, head.count, undefined)
   } else {
-    sendUnheld(new ExchangeAnswer(exchange, status, head), source).catch((error: unknown) =>
-      failExchange(exchange, error),
-    )
+    moveUnheld(new ExchangeAnswer(exchange, status, head), source)
   }
 }
 
-/** Sends a body whose bytes are not here yet. Settles like `sendPieces`. */
-export async function sendUnheld(answer: Answer, source: object): Promise<void> {
-  if (!(source instanceof Blob) || source.size > BLOB_AT_ONCE) return sendPieces(answer, openSource(source))
-  const bytes = new Uint8Array(await source.arrayBuffer())
+/** Sends a body whose bytes are not here yet. Settles like `sendPieces`. @throws like `openSource`. */
+export function sendUnheld(answer: Answer, source: object): Promise<void> {
+  return isSmallBlob(source) ? sendBlob(answer, source) : sendPieces(answer, openSource(source))
+}
+
+/** The same without a promise, of which a stream of few pieces would feel the cost. */
+function moveUnheld(answer: ExchangeAnswer, source: object): void {
+  if (isSmallBlob(source)) sendBlob(answer, source).catch((error: unknown) => answer.reject(error))
+  else movePieces(answer, openSource(source), answer)
+}
+
+function isSmallBlob(source: object): source is Blob {
+  return source instanceof Blob && source.size <= BLOB_AT_ONCE
+}
+
+async function sendBlob(answer: Answer, blob: Blob): Promise<void> {
+  const bytes = new Uint8Array(await blob.arrayBuffer())
   if (answer.isOpen) await answer.respond(bytes)
-  return undefined
 }
 
 /** Nobody will see it, so what it is does not matter: an application that noticed may return nothing at all. */
@@ -66,8 +76,8 @@ function discardResponse(value: unknown, reason: unknown): void {
   }
 }
 
-/** The answer of an exchange, as the bridge fills it. */
-class ExchangeAnswer implements Answer {
+/** The answer of an exchange, as the bridge fills it, and what becomes of it. */
+class ExchangeAnswer implements Answer, Outcome {
   readonly #exchange: Exchange
   readonly #status: number
   readonly #head: ResponseHead
@@ -108,5 +118,13 @@ class ExchangeAnswer implements Answer {
 
   report(error: unknown): void {
     this.#exchange.host.log.error('a response source failed while it was closed', error)
+  }
+
+  resolve(): void {
+    // The exchange knows by itself.
+  }
+
+  reject(error: unknown): void {
+    failExchange(this.#exchange, error)
   }
 }
