@@ -3,6 +3,8 @@
  * `{ cases, times, settings }` as JSON on stdin. Prints a line of JSON for each case, and one of the process at the end.
  */
 import { AsyncLocalStorage, createHook } from 'node:async_hooks'
+import { once } from 'node:events'
+import { get } from 'node:http'
 import { text } from 'node:stream/consumers'
 
 import { openExchanges } from '../../dist/exchange.js'
@@ -81,14 +83,12 @@ async function runCase(one) {
     reenter: async () => {
       server.stats()
       const asked = performance.now()
-      const text = await fetch(`http://127.0.0.1:${port}/inner`, { headers: { connection: 'close' } })
-        .then((response) => response.text())
-        .catch((error) => `${String(error)}: ${String(error.cause)}`)
+      const inner = await ask(port).catch((error) => String(error))
       // A machine that is busy for so long makes this request late as well, and nothing else may.
       const isLate = performance.now() - asked >= HANDLER_TIMEOUT_MILLISECONDS
-      if (text === 'Gateway Timeout' && one.environment === 'handler timeout' && isLate) return
+      if (inner === 'Gateway Timeout' && one.environment === 'handler timeout' && isLate) return
       // Who stops does not accept any more.
-      if (text !== 'inner' && !isStopping) faults.push(`the server within the server did not answer: ${text}`)
+      if (inner !== 'inner' && !isStopping) faults.push(`the server within the server did not answer: ${inner}`)
     },
     sources: state.sources,
   })
@@ -153,6 +153,16 @@ async function runCase(one) {
   if (state.finalised !== state.created)
     faults.push(`${state.created} objects were made and ${state.finalised} collected`)
   return faults
+}
+
+/**
+ * The text of an answer, on a connection of its own: `fetch` keeps something for each port that it has seen.
+ * @param {number} port
+ */
+async function ask(port) {
+  const asked = get({ port, host: '127.0.0.1', path: '/inner', agent: false })
+  const [answer] = /** @type {[import('node:http').IncomingMessage]} */ (await once(asked, 'response'))
+  return text(answer)
 }
 
 /**
