@@ -17,7 +17,7 @@ const CASES = allPairs(DIMENSIONS) as Case[]
 const QUICK_CASES = 60
 /** Times that each case runs, and in how many passes over all of them. */
 const TIMES = scaled(3, 1000)
-const PASSES = scaled(1, 2)
+const PASSES = scaled(1, 4)
 /** Faults that handlers and sources of the matrix commit on purpose. */
 const ON_PURPOSE = [
   'the handler throws',
@@ -36,30 +36,38 @@ interface Outcome {
   readonly held?: readonly number[]
 }
 
-/** What stays in memory, in bytes. */
+/** What a round leaves in memory, in bytes, or a pass over all cases. */
 interface Growth {
-  /** Resident, from one pass over all cases to the next: the median of what each case sees. */
+  /** Resident memory, a pass. */
   readonly resident: number
-  /** The same of what the heap and its buffers hold after a collection, for each round of the pass. */
+  /** What the heap and its buffers hold after a collection, a round. */
   readonly heldEach: number
-  /** What the heap holds more after a case than before it, for each of its rounds: the worst case of the last pass. */
+  /** The same of the case that leaves most. */
   readonly heldMost: number
 }
 
-/** A round that left an object behind, or a buffer of its own, would show in the first two; the allocator's steps in none. */
-const MOST: Growth = { resident: 8 * 1024 * 1024, heldEach: 64, heldMost: 512 }
+/** The allocator and the heap move in steps; an object that each round leaves would show in every pass. */
+const MOST: Growth = { resident: 4 * 1024 * 1024, heldEach: 64, heldMost: 256 }
 
-/** Cases differ in what they need, so that a case is compared with itself, one pass earlier. */
+/**
+ * Cases differ in what they need, so that a case is compared with itself, one pass earlier. The first two
+ * passes load code and bring the allocator to its size; of the others the one that leaves least counts.
+ */
 function growthOf({ resident = [], held = [] }: Outcome, count: number, times: number): Growth {
-  const last = held.length - count
-  const between = (values: readonly number[]): number =>
-    median(values.slice(last).map((value, index) => value - (values[last - count + index] ?? NaN)))
-  const steps = held.slice(last).map((value, index) => value - (held[last + index - 1] ?? NaN))
+  const settled = Array.from({ length: PASSES }, (_value, pass) => pass * count).slice(2)
+  const cases = Array.from({ length: count }, (_value, index) => index)
+  const leastPass = (values: readonly number[]): number =>
+    Math.min(...settled.map((from) => median(cases.map((index) => step(values, from + index, count)))))
+  const leastCase = cases.map((index) => Math.min(...settled.map((from) => step(held, from + index, 1))))
   return {
-    resident: between(resident),
-    heldEach: between(held) / (count * times),
-    heldMost: Math.max(...steps) / times,
+    resident: leastPass(resident),
+    heldEach: leastPass(held) / (count * times),
+    heldMost: Math.max(...leastCase) / times,
   }
+}
+
+function step(values: readonly number[], at: number, back: number): number {
+  return (values[at] ?? NaN) - (values[at - back] ?? NaN)
 }
 
 function median(values: readonly number[]): number {
