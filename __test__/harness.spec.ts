@@ -7,6 +7,7 @@ import { expect, test } from 'vitest'
 import { RawClient } from './harness/client.ts'
 import { busyGauges, leftGauges } from './harness/gauges.ts'
 import { faultsOf } from './harness/logs.ts'
+import { watchLoopDelay } from './harness/measures.ts'
 import { CutError } from './harness/reader.ts'
 import { onTeardown } from './harness/teardown.ts'
 
@@ -84,4 +85,17 @@ test.each([
 ])('the client refuses %s', async (_what, bytes, message) => {
   const client = await answering(bytes, 'fin')
   await expect(client.read()).rejects.toThrow(message)
+})
+
+test('an event loop that is held is seen, at once and later', async () => {
+  const hold = (milliseconds: number): void => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
+  }
+  const atOnce = watchLoopDelay()
+  hold(150)
+  expect(atOnce()).toBeGreaterThan(140)
+  const later = watchLoopDelay()
+  hold(150)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(later()).toBeGreaterThan(140)
 })

@@ -11,7 +11,8 @@ import { RawClient, formatRequest, request } from '../harness/client.ts'
 import { folderWith } from '../harness/folder.ts'
 import { INTERFACES, serveHandler } from '../harness/interfaces.ts'
 import { expectLog } from '../harness/logs.ts'
-import { scaled, timeLimit } from '../harness/scale.ts'
+import { MODE } from '../harness/mode.ts'
+import { report, scaled, timeLimit } from '../harness/scale.ts'
 import { codeOf, sourcesIn } from '../harness/sources.ts'
 
 import type { Options } from '../harness/app.ts'
@@ -74,8 +75,12 @@ test('g23_no_lock_call: the loop driver and the calls of a request have no lock 
 test(
   'g04_upload_memory: memory that uploads have taken comes back',
   async () => {
+    // What is freed goes back to the system at once: else glibc keeps up to 32 MiB at the end of its heap and what
+    // lies below a piece that is in use, and gives it back when it likes (51 MiB were seen, with 4 in use as before).
+    const env = { MALLOC_MMAP_THRESHOLD_: '4096' }
     const cli = await startCli(['__test__/fixtures/uploads.mjs', '--bind', '127.0.0.1:0', '--max-body', '64m'], {
       nodeArgs: ['--expose-gc'],
+      env,
     })
     const resident = async (): Promise<number> => Number((await request(cli.url, { path: '/resident' })).text)
     const upload = async (): Promise<void> => {
@@ -86,12 +91,14 @@ test(
       expect((await client.read()).text).toBe(String(16 * MIB))
       await client.close()
     }
-    // Allocator and collector keep some of it for the next ones, how much depends on the release: they come to their size first.
-    for (let count = 0; count < 6; count++) await upload()
     const before = await resident()
     for (let count = 0; count < scaled(6, 64); count++) await upload()
-    // Less than half of what came.
-    expect((await resident()) - before).toBeLessThan(48 * MIB)
+    const growth = (await resident()) - before
+    report(
+      `${MODE}: ${scaled(6, 64)} uploads of 16 MiB, resident memory from a cold start ${Math.round(growth / 1024)} KiB`,
+    )
+    // No more than one of them: V8 makes its heap larger, and nothing else stays.
+    expect(growth).toBeLessThan(16 * MIB)
   },
   timeLimit(30_000),
 )

@@ -10,3 +10,8 @@ export function scaled(quick: number, full: number): number {
 export function timeLimit(quick: number): number {
   return isFull ? quick * 10 : quick
 }
+
+/** Prints what a full run has measured, for who writes it down. */
+export function report(text: string): void {
+  if (isFull) process.stdout.write(`measured: ${text}\n`)
+}

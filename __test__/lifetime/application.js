@@ -26,7 +26,7 @@ export const WHOLE = {
 /**
  * @typedef {object} Watch
  * @property {(...values: object[]) => void} objects Objects of a request that must be collected.
- * @property {() => void} running The handler runs.
+ * @property {(query: string) => void} running The handler runs for the request with this query.
  * @property {(...values: object[]) => void} keep Objects that the application keeps.
  * @property {() => Promise<unknown>} reenter Uses the server from within.
  * @property {{ opened: number, closed: number }} sources
@@ -38,6 +38,7 @@ export const WHOLE = {
  * @property {() => unknown} again
  * @property {() => Promise<unknown>} read
  * @property {() => Promise<unknown>} gone
+ * @property {string} query
  * @property {object[]} objects
  */
 
@@ -52,14 +53,16 @@ export function applicationOf(one, watch) {
   /** @param {Call} call */
   const run = (call) => {
     watch.objects(...call.objects)
-    watch.running()
+    watch.running(call.query)
     return HANDLERS[one.handler](call, watch)
   }
   if (one.interface === 'fetch') {
     return (request, info) => {
-      if (new URL(request.url).pathname !== '/case') return new Response('inner')
+      const { pathname, search } = new URL(request.url)
+      if (pathname !== '/case') return new Response('inner')
       return /** @type {never} */ (
         run({
+          query: search.slice(1),
           objects: [request, info],
           answer: () => responseOf(one.body, watch),
           again: () => undefined,
@@ -77,6 +80,7 @@ export function applicationOf(one, watch) {
       __rsgi__(scope, protocol) {
         if (scope.path !== '/case') return protocol.responseStr(200, [], 'inner')
         return run({
+          query: scope.queryString,
           objects: [scope, protocol],
           answer: () => answerRsgi(protocol, one.body, watch),
           again: () => protocol.responseStr(200, [], 'again'),
@@ -96,6 +100,7 @@ export function applicationOf(one, watch) {
       while ((await receive()).type !== 'http.disconnect');
     }
     return run({
+      query: scope.query_string,
       objects: [scope, receive, send],
       answer: () => answerAsgi(receive, send, one.body, watch),
       again: () => send({ type: 'http.response.body', body: 'again' }),
@@ -261,6 +266,7 @@ async function* pieces(list, watch) {
  */
 function webStream(isBytes, watch) {
   const left = [...PIECES]
+  let isCancelled = false
   watch.sources.opened += 1
   const body = new ReadableStream(
     /** @type {never} */ ({
@@ -268,12 +274,15 @@ function webStream(isBytes, watch) {
       /** @param {ReadableStreamDefaultController<Uint8Array>} controller */
       async pull(controller) {
         await tick()
+        // A stream that is cancelled while it is pulled has ended already.
+        if (isCancelled) return undefined
         const piece = left.shift()
         if (piece !== undefined) return controller.enqueue(encoder.encode(piece))
         watch.sources.closed += 1
         return controller.close()
       },
       cancel() {
+        isCancelled = true
         watch.sources.closed += 1
       },
     }),
@@ -284,6 +293,7 @@ function webStream(isBytes, watch) {
 /** @param {Watch} watch */
 function hanging(watch) {
   const left = [...PIECES]
+  let isReturned = false
   watch.sources.opened += 1
   return {
     [Symbol.asyncIterator]: () => ({
@@ -291,10 +301,12 @@ function hanging(watch) {
         await tick()
         const value = left.shift()
         if (value !== undefined) return { done: /** @type {const} */ (false), value }
-        watch.sources.closed += 1
+        // What was asked for before `return()` came may end after it.
+        if (!isReturned) watch.sources.closed += 1
         return { done: /** @type {const} */ (true), value: undefined }
       },
       return() {
+        isReturned = true
         watch.sources.closed += 1
         return new Promise(() => {})
       },

@@ -2,64 +2,69 @@
 import { connect } from 'node:net'
 
 const HEAD_END = '\r\n\r\n'
+/** So much of a body was seen when a client leaves within it. */
+const BEGINNING = 4
 
 /** @typedef {{ status: number, isComplete: boolean, body: string }} Seen */
 
 /**
  * @param {number} port
  * @param {import('./dimensions.js').Case} one
- * @param {Promise<unknown>} running Settles when the handler runs.
+ * @param {string} target Of each of its requests.
+ * @param {Promise<unknown>} running Settles when the handler of the first one runs.
  * @returns {Promise<Seen>}
  */
-export async function visit(port, one, running) {
+export async function visit(port, one, target, running) {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
-  let text = ''
+  const answer = new Answer()
+  let isEnded = false
   /** @type {() => void} */
   let wake = () => undefined
   socket.setEncoding('latin1')
-  socket.on('data', (chunk) => {
-    text += chunk
+  socket.on('data', (/** @type {string} */ chunk) => {
+    answer.add(chunk)
     wake()
   })
   const ended = new Promise((resolve) => {
-    for (const event of ['end', 'error', 'close']) socket.on(event, () => resolve(wake()))
-  })
-  let isEnded = false
-  void ended.then(() => {
-    isEnded = true
+    const end = () => {
+      isEnded = true
+      wake()
+      resolve(undefined)
+    }
+    for (const event of ['end', 'error', 'close']) socket.on(event, end)
   })
   /** @param {() => boolean} isThere */
   const until = async (isThere) => {
     while (!isThere() && !isEnded) {
-      await Promise.race([
-        ended,
-        new Promise((resolve) => {
-          wake = () => resolve(undefined)
-        }),
-      ])
+      await new Promise((resolve) => {
+        wake = () => resolve(undefined)
+      })
     }
   }
   await new Promise((resolve) => {
     socket.once('connect', resolve)
     socket.once('error', resolve)
   })
-  const { bytes, stay } = planOf(one)
+  const { bytes, stay } = planOf(one, target)
   if (bytes !== '') socket.write(bytes)
   if (stay === 'handler') await Promise.race([running, ended])
-  else if (stay === 'head') await until(() => text.includes(HEAD_END))
-  else if (stay === 'body') await until(() => text.length > text.indexOf(HEAD_END) + 8 && text.includes(HEAD_END))
-  else if (stay === 'end') await until(() => readAnswer(text, false).isComplete)
+  else if (stay === 'head') await until(() => answer.hasHead)
+  else if (stay === 'body') await until(() => answer.bodyBytes > BEGINNING || answer.isComplete)
+  else if (stay === 'end') await until(() => answer.isComplete)
   else await new Promise((resolve) => setImmediate(resolve))
   leave(socket, one.departure)
   if (one.departure === 'half-close') await ended
   socket.destroy()
-  return readAnswer(text, isEnded)
+  return answer.seen(isEnded)
 }
 
-/** @param {import('./dimensions.js').Case} one */
-function planOf({ disconnect, handler, environment }) {
-  const get = 'GET /case HTTP/1.1\r\nhost: a\r\n\r\n'
-  const post = 'POST /case HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n'
+/**
+ * @param {import('./dimensions.js').Case} one
+ * @param {string} target
+ */
+function planOf({ disconnect, handler, environment }, target) {
+  const get = `GET ${target} HTTP/1.1\r\nhost: a\r\n\r\n`
+  const post = `POST ${target} HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n`
   // Who never gets an answer leaves while it waits for one.
   const isSilent =
     (handler === 'never' || handler === 'rejects after the disconnect') && environment !== 'handler timeout'
@@ -94,30 +99,81 @@ function leave(socket, departure) {
   else socket.end()
 }
 
-/**
- * The first answer of what came. It is complete only if its own framing says so.
- * @param {string} text
- * @param {boolean} isEnded
- * @returns {Seen}
- */
-function readAnswer(text, isEnded) {
-  const at = text.indexOf(HEAD_END)
-  const status = Number(text.slice(9, 12))
-  if (at < 0) return { status: 0, isComplete: isEnded && text === '', body: '' }
-  const head = text.slice(0, at).toLowerCase()
-  const rest = text.slice(at + HEAD_END.length)
-  const length = /\r\ncontent-length: (\d+)/.exec(head)?.[1]
-  if (length !== undefined || status === 204) {
-    const size = Number(length ?? 0)
-    return { status, isComplete: rest.length >= size, body: rest.slice(0, size) }
+/** The first answer of what comes, read as it comes. It is complete only if its own framing says so. */
+class Answer {
+  hasHead = false
+  isComplete = false
+  /** Bytes behind the head, framing included. */
+  bodyBytes = 0
+  #status = 0
+  #isChunked = false
+  /** Bytes of the body, or of the present chunk, that are to come; below 0 while none is known. */
+  #left = -1
+  #isLast = false
+  #isBroken = false
+  #rest = ''
+  #body = ''
+
+  /** @param {string} text */
+  add(text) {
+    this.#rest += text
+    if (this.hasHead) this.bodyBytes += text.length
+    else this.#readHead()
+    if (!this.hasHead || this.isComplete || this.#isBroken) return
+    if (this.#isChunked) this.#readChunks()
+    else this.#readBody()
   }
-  let body = ''
-  for (let from = 0; ;) {
-    const line = rest.indexOf('\r\n', from)
-    const size = Number.parseInt(rest.slice(from, line), 16)
-    if (line < 0 || Number.isNaN(size)) return { status, isComplete: false, body }
-    if (size === 0) return { status, isComplete: rest.startsWith('\r\n', line + 2), body }
-    body += rest.slice(line + 2, line + 2 + size)
-    from = line + 2 + size + 2
+
+  /**
+   * @param {boolean} isEnded
+   * @returns {Seen}
+   */
+  seen(isEnded) {
+    if (!this.hasHead) return { status: 0, isComplete: isEnded && this.#rest === '', body: '' }
+    return { status: this.#status, isComplete: this.isComplete, body: this.#body }
+  }
+
+  #readHead() {
+    const at = this.#rest.indexOf(HEAD_END)
+    if (at < 0) return
+    const head = this.#rest.slice(0, at).toLowerCase()
+    this.#rest = this.#rest.slice(at + HEAD_END.length)
+    this.hasHead = true
+    this.bodyBytes = this.#rest.length
+    this.#status = Number(head.slice(9, 12))
+    const length = /\r\ncontent-length: (\d+)/.exec(head)?.[1]
+    this.#isChunked = length === undefined && this.#status !== 204
+    if (!this.#isChunked) this.#left = Number(length ?? 0)
+  }
+
+  #readBody() {
+    this.#take()
+    this.isComplete = this.#left === 0
+  }
+
+  #readChunks() {
+    for (;;) {
+      if (this.#left < 0) {
+        const line = this.#rest.indexOf('\r\n')
+        if (line < 0) return
+        this.#left = Number.parseInt(this.#rest.slice(0, line), 16)
+        this.#rest = this.#rest.slice(line + 2)
+        if (Number.isNaN(this.#left)) return void (this.#isBroken = true)
+        if (this.#left === 0) this.#isLast = true
+      }
+      this.#take()
+      if (this.#left > 0 || this.#rest.length < 2) return
+      if (!this.#rest.startsWith('\r\n')) return void (this.#isBroken = true)
+      if (this.#isLast) return void (this.isComplete = true)
+      this.#rest = this.#rest.slice(2)
+      this.#left = -1
+    }
+  }
+
+  #take() {
+    const part = this.#rest.slice(0, this.#left)
+    this.#body += part
+    this.#left -= part.length
+    this.#rest = this.#rest.slice(part.length)
   }
 }

@@ -3,18 +3,18 @@ import { describe, expect, test } from 'vitest'
 
 import { stream } from '../../dist/streaming.js'
 import { atRest } from '../harness/app.ts'
-import { RawClient } from '../harness/client.ts'
+import { startCrowd } from '../harness/crowd.ts'
 import { collectGarbage } from '../harness/garbage.ts'
 import { INTERFACES } from '../harness/interfaces.ts'
 import { Balance, residentBytes, watchLoopDelay } from '../harness/measures.ts'
+import { MODE } from '../harness/mode.ts'
 import { serveResponse } from '../harness/responses.ts'
-import { scaled, timeLimit } from '../harness/scale.ts'
+import { report, scaled, timeLimit } from '../harness/scale.ts'
 
 const MIB = 1024 * 1024
-/** The harness keeps every client with its socket until the test is over, in the same process. */
-const CLIENT_BYTES = 4096
 const ROUNDS = scaled(300, 10_000)
 const EVERY = 100
+const LANES = 10
 /** In the short run other tests have the machine as well; the full one has it alone. */
 const DELAY_MILLISECONDS = scaled(1000, 100)
 
@@ -51,28 +51,28 @@ describe.each(INTERFACES)('g05_cancel_drop: %s', (name) => {
         balance.watch(response)
         return response
       })
-      const lane = async (share: number): Promise<void> => {
-        for (let round = 0; round < share; round++) {
-          const client = await RawClient.connect(server)
-          await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
-          await client.reader.through('piece 0\n')
-          client.reset()
-        }
-      }
+      const clients = startCrowd()
+      const port = Number(new URL(server.url).port)
       let before = 0
+      let longest = 0
       for (let done = 0; done < ROUNDS; done += EVERY) {
-        // In the first third the process itself, client and all, comes to its size.
+        // In the first third the process itself comes to its size.
         if (before === 0 && done >= ROUNDS / 3) before = residentBytes()
         const delay = watchLoopDelay()
-        await Promise.all(Array.from({ length: 10 }, () => lane(EVERY / 10)))
-        expect(delay()).toBeLessThan(DELAY_MILLISECONDS)
+        expect(await clients.tell({ kind: 'leave', port, count: EVERY, lanes: LANES, at: 'piece 0\n' })).toBe(EVERY)
+        longest = Math.max(longest, delay())
+        expect(longest).toBeLessThan(DELAY_MILLISECONDS)
         collectGarbage()
       }
       await atRest(server)
       expect([returns, finals]).toEqual([ROUNDS, ROUNDS])
       expect(await balance.left()).toBe(0)
       expect(server.stats()).toMatchObject({ wrongThreadDrops: 0, panicsTotal: 0, requests: 0 })
-      expect(residentBytes() - before).toBeLessThan(16 * MIB + ROUNDS * CLIENT_BYTES)
+      const growth = residentBytes() - before
+      report(
+        `${MODE}, ${name}: ${ROUNDS} streams, resident memory ${Math.round(growth / 1024)} KiB, loop delay ${longest.toFixed(1)} ms`,
+      )
+      expect(growth).toBeLessThan(16 * MIB)
     },
     timeLimit(60_000),
   )
