@@ -67,11 +67,15 @@ impl Connection {
         self.leave(turn.now, Ending::Linger);
     }
 
-    /// Leaves towards the end of the connection once the last bytes are out.
+    /// Leaves towards the end of the connection once the last bytes are out. A peer that has closed its side
+    /// sends nothing more that would have to be discarded, and lingering would wait for an end that was seen.
     pub(super) fn leave(&mut self, now: u64, ending: Ending) {
         self.phase = Phase::Flush;
         self.since = now;
-        self.ending = ending;
+        self.ending = match ending {
+            Ending::Linger if self.ended => Ending::Close,
+            ending => ending,
+        };
         self.input = Vec::new();
         self.input_at = 0;
         if ending == Ending::Reset {

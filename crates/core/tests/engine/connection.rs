@@ -342,3 +342,22 @@ fn what_a_leaving_peer_has_sent_is_discarded_before_the_close() {
     assert_eq!(bench.wish(key).fate, Fate::Close);
     bench.close_and_check(key);
 }
+
+#[test]
+fn a_peer_that_has_closed_already_is_not_waited_for() {
+    let mut bench = Workbench::new(ServerConfig::default());
+    let key = bench.connect();
+    // The second request is never looked at: the peer has gone when its turn would come.
+    bench.receive(key, &[GET, GET].concat());
+    let request = bench.request();
+    bench.respond_done(request.id, "whole");
+    bench.table.on_end(key);
+    assert!(bench.sent(key).ends_with("whole"));
+    assert_eq!(bench.done_event(), request.id);
+    assert_eq!(
+        bench.wish(key).fate,
+        Fate::Close,
+        "a close that lingers would wait for an end that it has seen"
+    );
+    bench.close_and_check(key);
+}
