@@ -29,6 +29,8 @@ mod scan;
 mod shed;
 mod status;
 mod target;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod state;
 pub(crate) mod transcode;
 mod wish;
 
