@@ -170,6 +170,8 @@ export interface NativeConfig {
   limitTrailers: number
   limitTrailerFields: number
   maxBody: number
+  /** Paths with another limit, percent-decoded. */
+  maxBodyRoutes: { path: string; limit: number }[]
   streamBuffer: number
   bodyReadAhead: number
   /** Requests that may wait for JavaScript; 0 for any number. */
