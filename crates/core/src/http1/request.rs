@@ -206,7 +206,8 @@ impl Connection {
         open.keep_alive &= !self.draining;
         open.came_at = turn.now.saturating_sub(turn.exchanges.waited());
         open.body_limit = body_limit;
-        open.draft = self.begin_note(turn, head, offset);
+        let (draft, head_len) = self.note_request(turn, head, offset);
+        open.draft = draft;
         self.open = Some(open);
         self.counters.requests.add(1);
         let mut used = head.consumed;
@@ -234,7 +235,7 @@ impl Connection {
             meta: self.meta_of(head, has_body),
             offset,
             target_len: head.target_len,
-            head_len: head.head_len,
+            head_len,
         });
         used
     }
