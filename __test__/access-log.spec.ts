@@ -84,6 +84,54 @@ describe('a line', () => {
     ])
   })
 
+  test('knows every atom of Gunicorn, each with its meaning', async () => {
+    process.env.GNEISS_TEST_ATOM = 'from the environment'
+    const atoms: readonly (readonly [string, string | RegExp])[] = [
+      ['h', '127.0.0.1'],
+      ['l', '-'],
+      ['u', '-'],
+      ['t', /^\[\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000\]$/],
+      ['r', 'POST /p?q=1 HTTP/1.1'],
+      ['s', '200'],
+      ['m', 'POST'],
+      ['U', '/p'],
+      ['q', 'q=1'],
+      ['H', 'HTTP/1.1'],
+      ['b', '5'],
+      ['B', '5'],
+      ['f', 'http://here/'],
+      ['a', 'agent'],
+      ['T', /^0$/],
+      ['D', /^\d+$/],
+      ['M', /^\d+$/],
+      ['L', /^0\.\d{6}$/],
+      ['p', `<${process.pid}>`],
+      ['{X-In}i', 'in'],
+      ['{x-out}o', 'o\\"ut'],
+      ['{GNEISS_TEST_ATOM}e', 'from the environment'],
+      ['{GNEISS_TEST_NO_ATOM}e', '-'],
+    ]
+    const { server, lines } = await serve(atoms.map(([name]) => `%(${name})s`).join('|'))
+    await request(server, {
+      method: 'POST',
+      path: '/p?q=1',
+      body: 'body',
+      headers: [
+        ['referer', 'http://here/'],
+        ['user-agent', 'agent'],
+        ['x-in', 'in'],
+        ['authorization', 'Basic dXNlcjpzZWNyZXQ='],
+      ],
+    })
+    const [line = ''] = await lines()
+    const values = line.split('|')
+    expect(values).toHaveLength(atoms.length)
+    for (const [index, [name, value]] of atoms.entries()) {
+      if (typeof value === 'string') expect([name, values[index]]).toEqual([name, value])
+      else expect(values[index]).toMatch(value)
+    }
+  })
+
   test('tells the time a request took', async () => {
     const { server, lines } = await serve('%(T)s %(M)s %(D)s %(L)s')
     await request(server)
@@ -305,10 +353,12 @@ test.runIf(MODE === 'loop' && process.getuid?.() === 0)(
       const answers = await Promise.all(clients.map((client) => client.request()))
       expect(answers.every(({ status }) => status === 200)).toBe(true)
     }
-    // What is there is whole lines but for the last one.
     await server.close()
+    const { requestsTotal, accessLogDroppedTotal } = server.stats()
+    // What is there is whole lines but for the last one, and every other one was counted.
     const lines = readFileSync(join(disk, 'access.log'), 'utf8').split('\n').slice(0, -1)
     expect(lines.length).toBeGreaterThan(100)
+    expect(lines.length + Number(accessLogDroppedTotal)).toBe(requestsTotal)
     expect(lines.every((line) => line === `200 ${'x'.repeat(2000)}`)).toBe(true)
   },
 )

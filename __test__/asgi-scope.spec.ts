@@ -59,7 +59,11 @@ describe('scope', () => {
       client: ['127.0.0.1', client.socket.localPort],
       server: ['127.0.0.1', server.addresses[0]?.port],
       state: {},
-      extensions: { 'http.response.trailers': {}, 'gneiss.timeout': {} },
+      extensions: {
+        'http.response.trailers': {},
+        'gneiss.timeout': {},
+        'gneiss.request_id': { id: expect.stringMatching(/^[0-9a-f]{32}$/) as string },
+      },
     }
     const scope = last()
     expect(Object.keys(scope)).toEqual(KEYS)

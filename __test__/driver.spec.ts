@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { atRest, serveApp } from './harness/app.ts'
 import { ROOT, cleanEnv } from './harness/cli.ts'
 import { RawClient, turns } from './harness/client.ts'
+import { MODE } from './harness/mode.ts'
 
 import type { RsgiHandler, RsgiProtocol } from '../dist/index.js'
 
@@ -141,6 +142,21 @@ describe('turns', () => {
     const answers = await client.readAll(60)
     expect(answers.every(({ text }) => text === piece)).toBe(true)
   })
+})
+
+test.runIf(MODE === 'loop')('a storm of connections is let in 64 at a time, and the loop goes on between', async () => {
+  const server = await serveApp({ __rsgi__: (_scope, protocol) => protocol.responseEmpty(204) })
+  const clients = Array.from({ length: 200 }, () => RawClient.connect(server))
+  const steps: number[] = []
+  for (let before = 0; before < 200;) {
+    await turns(1)
+    const now = Number(server.stats().connectionsTotal)
+    steps.push(now - before)
+    before = now
+  }
+  await Promise.all(clients)
+  expect(Math.max(...steps)).toBeLessThanOrEqual(64)
+  expect(steps.filter((step) => step > 0).length).toBeGreaterThanOrEqual(4)
 })
 
 describe('deadlines', () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, request } from './harness/client.ts'
+import { INTERFACES, serveHandler } from './harness/interfaces.ts'
 import { CutError } from './harness/reader.ts'
 
 import type { RsgiProtocol, RsgiScope } from '../dist/index.js'
@@ -47,6 +48,41 @@ describe('a request body at its limit is answered, one above it is refused', () 
     const echo: Handler = async (_scope, protocol) => protocol.responseBytes(200, [], await protocol.body())
     const server = await serve(echo, { [option]: limit })
     expect([await statusOf(server, make(limit)), await statusOf(server, make(limit + 1))]).toEqual([200, status])
+  })
+})
+
+describe.each(INTERFACES)('%s', (name) => {
+  test('maxBodyRoutes: each path has its own limit, however it is spelled', async () => {
+    const seen: string[] = []
+    const server = await serveHandler(
+      name,
+      async ({ path, read, respond }) => {
+        seen.push(path)
+        let length = 0
+        for (let piece = await read(); piece !== undefined; piece = await read()) length += piece.length
+        return respond(200, [], String(length))
+      },
+      { maxBody: 5, maxBodyRoutes: ['/up=20', '/up/small=2'] },
+    )
+    const sized = (path: string, size: number): string =>
+      `POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-length: ${size}\r\n\r\n${'b'.repeat(size)}`
+    const inChunks = (path: string, size: number): string =>
+      `POST ${path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${size.toString(16)}\r\n${'b'.repeat(size)}\r\n0\r\n\r\n`
+    for (const [path, limit] of [
+      ['/', 5],
+      ['/up', 20],
+      ['/%75p/x?y', 20],
+      ['/upper', 5],
+      ['/up/small', 2],
+      ['/up/../up', 2],
+    ] as const) {
+      for (const make of [sized, inChunks]) {
+        seen.length = 0
+        const statuses = [await statusOf(server, make(path, limit)), await statusOf(server, make(path, limit + 1))]
+        // What is too large and comes as a whole is never heard of.
+        expect([path, ...statuses, seen.length]).toEqual([path, 200, 413, 1])
+      }
+    }
   })
 })
 

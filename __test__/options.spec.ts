@@ -79,6 +79,7 @@ describe('the table', () => {
       limitTrailers: 16 * 1024,
       limitTrailerFields: 32,
       maxBody: 16 * 1024 * 1024,
+      maxBodyRoutes: [],
       streamBuffer: 256 * 1024,
       bodyReadAhead: 64 * 1024,
       allowHalfOpen: false,
@@ -155,6 +156,10 @@ describe('values', () => {
     ['--server-header', 'a\r\nb', 'it must be a field value'],
     ['--server-header', '\u010a', 'it must be a field value'],
     ['--env', 'NAME', 'it must be KEY=VALUE'],
+    ['--max-body-route', '/upload', 'it must be PATH=SIZE, such as /upload=1g'],
+    ['--max-body-route', 'upload=1g', 'it must be PATH=SIZE, such as /upload=1g'],
+    ['--max-body-route', '/upload=0', 'it must have a size of 1 to 1024g'],
+    ['--max-body-route', '/upload=2048g', 'it must have a size of 1 to 1024g'],
     ['--chdir', 'a\0b', 'it must not hold a NUL'],
   ])('%s %s is refused', (flag, text, message) => {
     const argv = text === undefined ? [flag] : [flag, text]
@@ -198,6 +203,14 @@ describe('values', () => {
     expect(refusal(() => resolveServeOptions({ bind: [1n] as never }))).toContain('it must be a string')
     expect(resolveServeOptions({ bind: ':1' }).config.bind).toEqual(['0.0.0.0:1'])
     expect(resolveServeOptions({ timeout: undefined, keepAlive: undefined }).config.keepAlive).toBe(75)
+  })
+
+  test('a path may have a limit of its own for bodies', () => {
+    const { maxBodyRoutes } = fromFlags('--max-body-route', '/upload=1g', '--max-body-route', '/a=b=64K')
+    expect(toNativeConfig({ ...resolveServeOptions().config, maxBodyRoutes }).maxBodyRoutes).toEqual([
+      { path: '/upload', limit: 1024 ** 3 },
+      { path: '/a=b', limit: 65_536 },
+    ])
   })
 
   test('workers are a number, or one for each cpu that the process may use', () => {

@@ -32,7 +32,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['background', 'banner', 'clock', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
   ['allowance', 'bridge', 'detect', 'failure', 'header-text', 'lifespan', 'native', 'options'],
   ['define', 'exchange', 'loader', 'scope'],
-  ['config', 'dispatch', 'lifecycle'],
+  ['config', 'dispatch', 'lifecycle', 'request-id'],
   ['asgi', 'fetch', 'rsgi'],
   ['server'],
   ['workers'],

@@ -42,6 +42,7 @@ const FORMS = {
   field: `^(?:${FIELD_EDGE}(?:[\\t -~\\x80-\\xff]*${FIELD_EDGE})?)?$`,
   peer: `^\\s*(?:(?:${PEER})?\\s*,\\s*)*(?:${PEER})?\\s*$`,
   prefix: `^(?:/${TEXT}*)?$`,
+  route: `^/${TEXT}*=0*[1-9][0-9]{0,15}[kKmMgG]?$`,
 }
 
 /**

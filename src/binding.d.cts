@@ -81,6 +81,14 @@ export interface NativeBind {
   fd?: number
 }
 
+/** A path whose requests may have other bodies than the rest. */
+export interface NativeBodyRoute {
+  /** The path, percent-decoded. */
+  path: string
+  /** Bytes of a body. */
+  limit: number
+}
+
 /** A copy of a worker's cell. Times are milliseconds of the machine's monotonic clock. */
 export interface NativeCell {
   /** The time of the reading. */
@@ -123,6 +131,8 @@ export interface NativeConfig {
   limitTrailerFields: number
   /** Largest request body. */
   maxBody: number
+  /** Paths with another limit. */
+  maxBodyRoutes: Array<NativeBodyRoute>
   /** Response bytes buffered per connection. */
   streamBuffer: number
   /** Request bytes held ahead of the application. */

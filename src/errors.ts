@@ -46,7 +46,8 @@ export const ERROR_CODES = {
   ERR_BODY_TOO_LARGE: {
     fault: 'peer',
     exit: 1,
-    meaning: 'The request body is larger than maxBody; the request was ended.',
+    meaning:
+      'The request body is larger than maxBody, or than maxBodyRoutes allows for its path; the request was ended.',
   },
   ERR_BODY_TYPE: { fault: 'application', exit: 1, meaning: 'A body is neither a string nor bytes.' },
   ERR_BODY_USED: { fault: 'application', exit: 1, meaning: 'A body was read before.' },

@@ -50,7 +50,10 @@ const ABORT_CODES: Record<number, readonly [ErrorCode, string]> = {
   [AbortReason.peerGone]: ['ERR_CLIENT_DISCONNECTED', 'The client has disconnected.'],
   [AbortReason.requestTimeout]: ['ERR_REQUEST_TIMEOUT', 'The request was not answered within requestTimeout.'],
   [AbortReason.bodyTimeout]: ['ERR_BODY_TIMEOUT', 'The request body came too slowly.'],
-  [AbortReason.bodyTooLarge]: ['ERR_BODY_TOO_LARGE', 'The request body is larger than maxBody.'],
+  [AbortReason.bodyTooLarge]: [
+    'ERR_BODY_TOO_LARGE',
+    'The request body is larger than maxBody, or than its path allows.',
+  ],
   [AbortReason.bodyMalformed]: ['ERR_BODY_MALFORMED', 'The request body is not well framed.'],
   [AbortReason.responseIdle]: ['ERR_RESPONSE_TIMEOUT', 'The response was silent for responseIdleTimeout.'],
   [AbortReason.writeStalled]: ['ERR_CLIENT_DISCONNECTED', 'The client has stopped reading.'],

@@ -4,6 +4,7 @@ import { GneissError } from './errors.ts'
 import { linkLightHeaders } from './fetch/headers.ts'
 import { LazyRequest, linkLazyRequest } from './fetch/request.ts'
 import { sendResponse } from './fetch/send.ts'
+import { requestIdOf } from './request-id.ts'
 import { peerOf } from './scope.ts'
 
 import type { Exchange } from './exchange.ts'
@@ -26,6 +27,8 @@ export interface FetchInfo {
   readonly completed: Promise<void>
   /** Lets `promise` outlive the answer: closing the server waits for it, its failure is logged. */
   readonly waitUntil: (promise: PromiseLike<unknown>) => void
+  /** The same as `requestId` of the request. */
+  readonly requestId: string
   /** The same as `extend` of the request. */
   readonly extend: (seconds: number) => boolean
 }
@@ -85,6 +88,10 @@ class LazyInfo implements FetchInfo {
   get waitUntil(): FetchInfo['waitUntil'] {
     const { host } = this.#exchange
     return (promise) => runInBackground(promise, host)
+  }
+
+  get requestId(): string {
+    return requestIdOf(this.#exchange)
   }
 
   get extend(): FetchInfo['extend'] {

@@ -108,7 +108,8 @@ export const BodyResult = {
  *
  * `head` is Latin-1: `\n@peer:HOST PORT\n@local:HOST PORT`, then `\n@method:NAME` for a method
  * without a code and `\n@target:RAW` for an absolute-form target, then `\nname:value` for each
- * field (names in lower case, values trimmed, order and duplicates kept), and a last `\n`. A name
+ * field (names in lower case, values trimmed, order and duplicates kept), `\n@id:ID` for a request whose id was
+ * made for the access log, and a last `\n`. A name
  * cannot begin with `@`, so `indexOf('\n' + name + ':')` is unambiguous. The address of a Unix
  * socket is `unix:PATH` without a port. `target` is in origin-form (or `*`).
  */
@@ -170,6 +171,8 @@ export interface NativeConfig {
   limitTrailers: number
   limitTrailerFields: number
   maxBody: number
+  /** Paths with another limit, percent-decoded. */
+  maxBodyRoutes: { path: string; limit: number }[]
   streamBuffer: number
   bodyReadAhead: number
   /** Requests that may wait for JavaScript; 0 for any number. */

@@ -4,6 +4,7 @@
  */
 
 import { kebabOf } from './options/entry.ts'
+import { LIMIT_OPTIONS } from './options/limits.ts'
 import { SUPERVISION_OPTIONS } from './options/supervision.ts'
 
 import type { FinishedOf, InputOf, OptionEntry } from './options/entry.ts'
@@ -210,60 +211,9 @@ const SERVER_OPTIONS = {
     zero: 'off',
     doc: 'Age at which a connection is closed after its current request.',
   },
-  limitRequestHead: {
-    type: 'size',
-    default: 32_768,
-    range: [256, 1_048_576],
-    doc: 'Whole request head, else 431.',
-  },
-  limitRequestLine: {
-    type: 'size',
-    default: 8192,
-    range: [16, 1_048_576],
-    doc: 'Request line, else 414.',
-  },
-  limitRequestFieldSize: {
-    type: 'size',
-    default: 8192,
-    range: [16, 1_048_576],
-    doc: 'One field of the request head, else 431.',
-  },
-  limitRequestFields: {
-    type: 'integer',
-    default: 100,
-    range: [1, 10_000],
-    doc: 'Number of fields in the request head, else 431.',
-  },
-  limitTrailers: {
-    type: 'size',
-    default: 16_384,
-    range: [16, 1_048_576],
-    doc: 'All trailer fields of a request body, else 400.',
-  },
-  limitTrailerFields: {
-    type: 'integer',
-    default: 32,
-    range: [1, 10_000],
-    doc: 'Number of trailer fields of a request body, else 400.',
-  },
-  maxBody: {
-    type: 'size',
-    default: 16_777_216,
-    range: [1, 1_099_511_627_776],
-    doc: 'Request body, else 413.',
-  },
-  bodyReadAhead: {
-    type: 'size',
-    default: 65_536,
-    range: [1024, 1_073_741_824],
-    doc: 'Request body held for an application that has not read it yet.',
-  },
-  streamBuffer: {
-    type: 'size',
-    default: 262_144,
-    range: [1024, 1_073_741_824],
-    doc: 'Answer held for a client that has not read it yet.',
-  },
+} as const
+
+const OPERATION_OPTIONS = {
   maxQueue: {
     type: 'integer',
     default: 1024,
@@ -343,7 +293,10 @@ const SERVER_OPTIONS = {
 } as const
 
 /** The table. Keys are those of the configuration file and of `serve`. */
-export const OPTIONS: typeof SERVER_OPTIONS & typeof SUPERVISION_OPTIONS = { ...SERVER_OPTIONS, ...SUPERVISION_OPTIONS }
+export const OPTIONS: typeof SERVER_OPTIONS &
+  typeof LIMIT_OPTIONS &
+  typeof OPERATION_OPTIONS &
+  typeof SUPERVISION_OPTIONS = { ...SERVER_OPTIONS, ...LIMIT_OPTIONS, ...OPERATION_OPTIONS, ...SUPERVISION_OPTIONS }
 
 /** Headings of the help, each by the option it stands above. */
 export const HEADINGS: Readonly<Partial<Record<OptionKey, string>>> = {

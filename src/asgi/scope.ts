@@ -1,6 +1,7 @@
 /** The scope of an HTTP request, cheap until it is read. */
 import { inspect } from 'node:util'
 
+import { requestIdOf } from '../request-id.ts'
 import { decodedPathOf, fieldsOf, httpVersionOf, localOf, methodOf, peerOf, schemeOf } from '../scope.ts'
 
 import type { AsgiVersions, HttpScope } from './types.ts'
@@ -74,7 +75,11 @@ class LazyHttpScope {
         return (scope.state = { ...exchange.host.state })
       default:
         // A fresh object: middleware may add its own.
-        return (scope.extensions = { 'http.response.trailers': {}, 'gneiss.timeout': {} })
+        return (scope.extensions = {
+          'http.response.trailers': {},
+          'gneiss.timeout': {},
+          'gneiss.request_id': { id: requestIdOf(exchange) },
+        })
     }
   }
 

@@ -32,7 +32,7 @@ export interface HttpScope {
   server: [host: string, port: number | null] | null
   /** A shallow copy of what lifespan left in its state. */
   state: Record<string, unknown>
-  /** Extensions that can be used; a key is there only if its messages are accepted. */
+  /** Extensions that can be used; a key is there only if its messages are accepted. `gneiss.request_id` has the `id` of the request. */
   extensions: Record<string, unknown>
 }
 

@@ -10,6 +10,7 @@ import { readAll, requestStream } from '../bridge/request.ts'
 import { isUsed } from '../bridge/source.ts'
 import { typeErrorOf } from '../errors.ts'
 import { Meta } from '../native.ts'
+import { requestIdOf } from '../request-id.ts'
 import { methodOf, peerOf } from '../scope.ts'
 import { textOf } from './body.ts'
 import { LightHeaders } from './headers.ts'
@@ -22,6 +23,8 @@ import type { Exchange } from '../exchange.ts'
 export interface RequestExtras {
   /** Address of the client; undefined on a Unix socket. */
   readonly ip: string | undefined
+  /** Its `x-request-id`, or the id that was made for it; `%(id)s` of the access log. */
+  readonly requestId: string
   /** Where the application runs. */
   readonly runtime: { readonly name: 'node' }
   /** Lets `promise` outlive the answer: closing the server waits for it, its failure is logged. */
@@ -132,6 +135,10 @@ export class LazyRequest {
   get ip(): string | undefined {
     const { host } = peerOf(this.#exchange.head)
     return host === '' ? undefined : host
+  }
+
+  get requestId(): string {
+    return requestIdOf(this.#exchange)
   }
 
   get runtime(): RequestExtras['runtime'] {

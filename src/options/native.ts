@@ -1,5 +1,6 @@
 /** The finished configuration as the addon takes it: milliseconds and parsed addresses. */
 import { parseAddress } from './address.ts'
+import { parseBodyRoute } from './routes.ts'
 
 import type { NativeConfig } from '../native.ts'
 import type { Config } from '../options.ts'
@@ -19,6 +20,7 @@ export function toNativeConfig(config: Config): NativeConfig {
     limitTrailers: config.limitTrailers,
     limitTrailerFields: config.limitTrailerFields,
     maxBody: config.maxBody,
+    maxBodyRoutes: config.maxBodyRoutes.map(parseBodyRoute),
     streamBuffer: config.streamBuffer,
     bodyReadAhead: config.bodyReadAhead,
     maxQueue: config.maxQueue,

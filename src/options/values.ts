@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 
 import { formatAddress, parseAddress } from './address.ts'
 import { availableCpus } from './cpus.ts'
+import { parseBodyRoute } from './routes.ts'
 
 import type { OptionEntry } from './entry.ts'
 
@@ -88,6 +89,9 @@ function checkForm(entry: OptionEntry, text: string): string {
       break
     case 'prefix':
       if (text !== '' && !text.startsWith('/')) throw new Error('must begin with a slash')
+      break
+    case 'route':
+      parseBodyRoute(text)
       break
     case undefined:
       break

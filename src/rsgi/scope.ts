@@ -1,5 +1,6 @@
 /** What an RSGI application reads of its request. Nothing is built before it is read. */
 import { fieldNameOf } from '../header-text.ts'
+import { requestIdOf } from '../request-id.ts'
 import {
   decodedPathOf,
   fieldsOf,
@@ -86,6 +87,11 @@ export class RsgiScope {
     return headerOf(this.#exchange.head, '@authority') ?? null
   }
 
+  /** Its `x-request-id`, or the id that was made for it; `%(id)s` of the access log. */
+  get requestId(): string {
+    return requestIdOf(this.#exchange)
+  }
+
   /** What `__rsgi_init__` was given: one object for all requests of the application. */
   get state(): Record<string, unknown> {
     return this.#exchange.host.state
@@ -95,7 +101,7 @@ export class RsgiScope {
   toJSON(): Record<string, unknown> {
     const { proto, rsgiVersion, httpVersion, server, client, scheme, method, path, rawPath, queryString } = this
     const data = { proto, rsgiVersion, httpVersion, server, client, scheme, method, path, rawPath, queryString }
-    return { ...data, headers: [...this.headers], authority: this.authority }
+    return { ...data, headers: [...this.headers], authority: this.authority, requestId: this.requestId }
   }
 }
 

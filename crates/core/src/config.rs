@@ -25,6 +25,8 @@ pub struct ServerConfig {
     pub limit_trailer_fields: usize,
     /// Request body, default 16 MiB; beyond it 413.
     pub max_body: u64,
+    /// Paths with a limit of their own in its place, each with what lies below it; default none.
+    pub max_body_routes: Vec<BodyRoute>,
     /// Response bytes buffered per connection before the application is told to wait, default 256 KiB.
     pub stream_buffer: usize,
     /// Request bytes held ahead of the application, default 64 KiB.
@@ -65,6 +67,15 @@ pub struct ServerConfig {
     pub server_header: Vec<u8>,
 }
 
+/// A path whose requests may have other bodies than the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyRoute {
+    /// The path, percent-decoded; it holds for what lies below it as well, unless a longer one does.
+    pub path: Vec<u8>,
+    /// Bytes of a body.
+    pub limit: u64,
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -75,6 +86,7 @@ impl Default for ServerConfig {
             limit_trailers: 16 * 1024,
             limit_trailer_fields: 32,
             max_body: 16 * 1024 * 1024,
+            max_body_routes: Vec::new(),
             stream_buffer: 256 * 1024,
             body_read_ahead: 64 * 1024,
             max_queue: 1024,

@@ -80,6 +80,14 @@ impl Wheel {
         node.is_some_and(|node| node.due != u64::MAX)
     }
 
+    /// Whether `key` comes due at `at` milliseconds at the latest, or as soon after it as the wheel turns.
+    #[cfg(test)]
+    pub(crate) fn rings_by(&self, key: u32, at: u64) -> bool {
+        let latest = at.div_ceil(TICK).max(self.visited.saturating_add(1));
+        let node = self.nodes.get(key as usize);
+        node.is_some_and(|node| node.due <= latest)
+    }
+
     /// Takes every key that is due at `now` out and appends it to `due`.
     pub fn advance(&mut self, now: u64, due: &mut Vec<u32>) {
         let tick = now / TICK;

@@ -15,6 +15,8 @@
 
 mod chunked;
 mod connection;
+#[cfg(test)]
+mod explore;
 mod forwarded;
 mod head;
 mod rooms;
@@ -79,6 +81,21 @@ mod tests {
                 count += 1;
             }
             assert!(count >= 10, "the corpus of {name} has {count} files");
+        }
+    }
+
+    #[test]
+    fn every_reachable_state_owns_a_deadline_and_ends_by_it() {
+        let is_full = std::env::var("TEST_SCALE").is_ok_and(|scale| scale == "full");
+        // Half-open peers served, which leads to all states that there are; as it comes; every deadline off
+        // that can be off; and connections that grow old.
+        let configs = [[0, 1], [0, 0], [7, 0], [0, 4]];
+        for config in &configs[..if is_full { 4 } else { 1 }] {
+            let states = explore::explore(*config);
+            assert!(states.len() > 600, "{} states", states.len());
+            let found = explore::summary(&states);
+            let found: Vec<&str> = found.iter().map(String::as_str).collect();
+            assert_eq!(found, explore::STATES, "{config:?}");
         }
     }
 

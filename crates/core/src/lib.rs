@@ -60,7 +60,7 @@ pub use access::{AccessLog, Format, FormatFault, Target};
 pub use address::{Bind, Endpoint, Listener, SocketFile};
 pub use answers::Answers;
 pub use clock::Clock;
-pub use config::{FORWARDED_ALLOW_IPS, ServerConfig};
+pub use config::{BodyRoute, FORWARDED_ALLOW_IPS, ServerConfig};
 pub use counters::{Counter, Counters, Held};
 pub use exchange::{
     AbortReason, BodyOutcome, ChunkOutcome, Delivery, Event, Id, Meta, Notice, ServerKey,

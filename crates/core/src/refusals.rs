@@ -17,11 +17,20 @@ struct State {
     left_out: u64,
 }
 
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complained {
+    /// A request that was answered with this status.
+    Refused(u16),
+    /// An answer that was cut without its client being able to tell.
+    Cut,
+}
+
 /// What is said of a refused request.
 #[derive(Clone, Copy, Debug)]
 pub struct Complaint<'a> {
-    /// Status of the answer.
-    pub status: u16,
+    /// What happened.
+    pub what: Complained,
     /// A name that stays the same.
     pub code: &'a str,
     /// What is wrong, for people.
@@ -63,12 +72,13 @@ impl Refusals {
 impl Complaint<'_> {
     fn line(&self, left_out: u64) -> String {
         let Self {
-            status,
-            code,
-            reason,
-            ..
+            what, code, reason, ..
         } = self;
-        let mut text = format!("refused a request with {status} {code}: {reason}; from ");
+        let mut text = match what {
+            Complained::Refused(status) => format!("refused a request with {status} {code}"),
+            Complained::Cut => format!("cut an answer, {code}"),
+        };
+        let _ = write!(text, ": {reason}; from ");
         push_escaped(&mut text, self.peer);
         let known = self.line.split(|byte| *byte == b'?').next();
         if let Some(known) = known.filter(|known| !known.is_empty()) {
@@ -108,7 +118,7 @@ mod tests {
     use super::*;
 
     const COMPLAINT: Complaint<'static> = Complaint {
-        status: 400,
+        what: Complained::Refused(400),
         code: "FieldValue",
         reason: "a field value holds a control",
         peer: b"127.0.0.1",

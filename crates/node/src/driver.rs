@@ -17,10 +17,11 @@ use gneiss_core::{Clock, Doorbell, Gate, ServerKey, Table};
 use crate::dispatch::{self, ServerFunctions, TURN};
 use crate::env::EnvState;
 use crate::listeners::{ListenerPlace, has_listener};
-use crate::options::{Stats, number};
+use crate::options::number;
 use crate::peer::Peer;
 use crate::phases::Phases;
 use crate::ready::Poll;
+use crate::stats::Stats;
 use crate::uv::READABLE;
 
 /// Sockets, handles and the clock of one isolate's connections.

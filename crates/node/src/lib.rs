@@ -25,6 +25,7 @@ mod probe;
 mod process;
 mod ready;
 mod server;
+mod stats;
 mod sys;
 mod threads;
 mod uv;

@@ -24,7 +24,8 @@ use crate::dispatch::{ServerFunctions, forget_server, leave_when_empty, threaded
 use crate::driver::Driver;
 use crate::env::EnvState;
 use crate::error::Code;
-use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, Stats, number, whole};
+use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, number, whole};
+use crate::stats::Stats;
 use crate::sys::{self, Scope};
 use crate::threads::{self, THREADED, Threads};
 use crate::{calls, uv, workers};
@@ -115,11 +116,10 @@ pub fn listen(
         }
     };
     let sources = Sources { listeners, gate };
+    let core = Arc::new(config.to_core(log));
     if is_threaded {
-        let core = Arc::new(config.to_core(log));
         return start_threads(&scope, state, (&config, &core), sources, functions);
     }
-    let core = Arc::new(config.to_core(log));
     let server = state.with_driver(|driver| start(driver, state, core, sources, functions));
     let (server, is_listening) = server.ok_or_else(|| native_failure("the driver is gone"))?;
     if is_listening {

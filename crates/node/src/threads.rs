@@ -11,8 +11,9 @@ use gneiss_core::{AccessLog, Door, Gate, Listener, Remote, ServerConfig, ServerK
 
 use crate::dispatch::{self, ServerFunctions};
 use crate::env::EnvState;
-use crate::options::{Stats, number};
+use crate::options::number;
 use crate::server::Sources;
+use crate::stats::Stats;
 use crate::sys::{BellHandle, ExitHook, Reference, Scope};
 
 /// Set in the number of a server whose connections live on threads of their own.

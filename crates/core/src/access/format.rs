@@ -10,6 +10,8 @@ pub struct Format {
     pub(super) request_fields: Vec<Wanted>,
     /// Fields of the answer, by their names.
     pub(super) response_fields: Vec<Wanted>,
+    /// A line names the id of its request.
+    pub(super) has_id: bool,
 }
 
 /// How a line is written.
@@ -73,6 +75,7 @@ impl Format {
             kind: Kind::Json,
             request_fields: Vec::new(),
             response_fields: Vec::new(),
+            has_id: false,
         };
         match text {
             "json" => {
@@ -83,6 +86,10 @@ impl Format {
             "combined" => format.kind = Kind::Atoms(format.atoms(COMBINED)?),
             text => format.kind = Kind::Atoms(format.atoms(text)?),
         }
+        format.has_id = match &format.kind {
+            Kind::Json => true,
+            Kind::Atoms(atoms) => atoms.contains(&Atom::RequestId),
+        };
         Ok(format)
     }
 

@@ -79,8 +79,9 @@ impl Recorder {
         }
     }
 
-    /// Begins with the text of a request: the target, then the head.
-    pub(crate) fn begin(&mut self, text: &[u8], facts: RequestFacts) -> Draft {
+    /// Begins with the text of a request: the target, then the head. Gives the id as well that was made for
+    /// a request that brought none, so that its application can learn it.
+    pub(crate) fn begin(&mut self, text: &[u8], facts: RequestFacts) -> (Draft, Option<String>) {
         let (target, head) = text
             .split_at_checked(facts.target_len)
             .unwrap_or((text, b""));
@@ -94,7 +95,7 @@ impl Recorder {
             None => draft.push(value_after(head, b"\n@method:").unwrap_or_default()),
         }
         draft.push(target);
-        self.push_id(&mut draft, value_after(head, b"\nx-request-id:"));
+        let made = self.push_id(&mut draft, value_after(head, b"\nx-request-id:"));
         for wanted in &self.format.request_fields {
             let found = wanted.finder.find(head).map(|at| {
                 let begin = at.saturating_add(wanted.name.len()).saturating_add(2);
@@ -102,7 +103,7 @@ impl Recorder {
             });
             draft.push_field(found, wanted);
         }
-        draft
+        (draft, made)
     }
 
     /// A request of which no head was understood: its first line as it came.
@@ -153,15 +154,20 @@ impl Recorder {
         }
     }
 
-    fn push_id(&mut self, draft: &mut Draft, given: Option<&[u8]>) {
+    fn push_id(&mut self, draft: &mut Draft, given: Option<&[u8]>) -> Option<String> {
+        if !self.format.has_id {
+            draft.push(b"");
+            return None;
+        }
         let is_fit = |id: &&[u8]| !id.is_empty() && id.len() <= ID_MOST;
         if let Some(id) = given.filter(is_fit) {
             draft.push(id);
-            return;
+            return None;
         }
         self.count = self.count.wrapping_add(1);
         let id = format!("{:016x}{:016x}", self.seed, self.count);
         draft.push(id.as_bytes());
+        Some(id)
     }
 }
 

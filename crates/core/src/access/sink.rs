@@ -61,9 +61,7 @@ impl Sink {
                 .split_at_checked(self.piece(rest))
                 .unwrap_or((rest, b""));
             rest = after;
-            if !self.write_some(some, &gives_up) {
-                lost = lost.saturating_add(count_lines(some));
-            }
+            lost = lost.saturating_add(self.write_some(some, &gives_up));
         }
         lost
     }
@@ -75,13 +73,15 @@ impl Sink {
         end.map_or(lines.len(), |end| end.saturating_add(1))
     }
 
-    fn write_some(&mut self, lines: &[u8], gives_up: &impl Fn() -> bool) -> bool {
+    /// How many of these lines are lost: those whose end was not written.
+    fn write_some(&mut self, lines: &[u8], gives_up: &impl Fn() -> bool) -> usize {
         if self.is_torn && self.write_all(b"\n", gives_up) != 1 {
-            return false;
+            return count_lines(lines);
         }
         let written = self.write_all(lines, gives_up);
-        self.is_torn = written > 0 && written < lines.len();
-        written == lines.len()
+        let (done, rest) = lines.split_at_checked(written).unwrap_or((lines, b""));
+        self.is_torn = done.last().is_some_and(|byte| *byte != b'\n');
+        count_lines(rest)
     }
 
     /// How many bytes went out before something failed.

@@ -37,13 +37,13 @@ pub fn connection(data: &[u8]) {
     clippy::struct_excessive_bools,
     reason = "independent facts of the surroundings"
 )]
-struct Bench {
-    connection: Connection,
+pub(super) struct Bench {
+    pub(super) connection: Connection,
     rooms: Rooms,
     counters: Arc<Counters>,
     config: Arc<ServerConfig>,
     now: u64,
-    is_alive: bool,
+    pub(super) is_alive: bool,
     was_reset: bool,
     /// The peer's FIN lies in the kernel.
     fin: bool,
@@ -51,14 +51,12 @@ struct Bench {
     sent: Vec<u8>,
     /// The application knows of it.
     open: Option<Id>,
-    /// The application turned its deadline off.
-    is_extended: bool,
     /// Of each reported request, whether it was HEAD.
     heads: Vec<bool>,
 }
 
 impl Bench {
-    fn new(first: u8, second: u8) -> Self {
+    pub(super) fn new(first: u8, second: u8) -> Self {
         let off = |bit: u8, value: u64| if first & (1 << bit) == 0 { value } else { 0 };
         let config = Arc::new(ServerConfig {
             limit_request_head: 2048,
@@ -100,7 +98,6 @@ impl Bench {
             fin: false,
             sent: Vec::new(),
             open: None,
-            is_extended: false,
             heads: Vec::new(),
         }
     }
@@ -114,7 +111,7 @@ impl Bench {
         call(&mut self.connection, &mut turn)
     }
 
-    fn step(&mut self, choices: &mut Choices<'_>) {
+    pub(super) fn step(&mut self, choices: &mut Choices<'_>) {
         let (kind, choice) = (choices.byte() % 16, choices.byte());
         match kind {
             0 | 1 => {
@@ -222,8 +219,7 @@ impl Bench {
             }
             14 if choice & 4 == 0 => {
                 let now = self.now;
-                self.is_extended |=
-                    self.connection.extend(now, u64::from(choice & 8) * 1_000) && choice & 8 == 0;
+                self.connection.extend(now, u64::from(choice & 8) * 1_000);
                 false
             }
             14 => {
@@ -249,7 +245,7 @@ impl Bench {
     }
 
     /// What a driver does after each step.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for round in 0.. {
             assert!(round < 100, "it never settles");
             self.hear();
@@ -307,7 +303,6 @@ impl Bench {
                     );
                     self.heads.push(meta.0 & 0x3f == 2);
                     assert!(meta.0 & Meta::BODY_COMPLETE == 0 || meta.0 & Meta::HAS_BODY != 0);
-                    self.is_extended = false;
                 }
                 Event::Abort { id, reason } => {
                     assert_eq!(self.open.take(), Some(id), "an abort of nothing");
@@ -324,7 +319,7 @@ impl Bench {
         }
     }
 
-    fn check(&self) {
+    pub(super) fn check(&self) {
         let counters = &self.counters;
         let open = u64::from(self.rooms.open.is_some());
         assert_eq!(counters.requests.get(), open);
@@ -334,19 +329,34 @@ impl Bench {
             return;
         }
         let config = &self.config;
-        let is_turned_off = open == 1
-            && (config.request_timeout == 0
-                || config.response_idle_timeout == 0
-                || self.is_extended);
+        let state = self.connection.state();
         assert!(
-            is_turned_off || self.connection.deadline() != u64::MAX,
+            self.connection.deadline() != u64::MAX || state.may_last(),
             "no deadline: {:?}",
             self.connection
         );
+        assert!(!state.is_over(), "a driver would have closed it");
         let held = self.connection.held();
         let most = config.body_read_ahead + PIPELINE_AHEAD + config.limit_request_head + 64 * 1024;
         assert!(held.body <= most, "it holds {held:?}");
         assert!(self.connection.wish().read <= 64 * 1024);
+    }
+
+    /// Nothing comes and nothing is taken any more: deadline after deadline it comes to its end, unless the
+    /// application was given all the time it wants.
+    pub(super) fn leave_alone(mut self) {
+        for round in 0.. {
+            assert!(round < 8, "it lives for ever: {:?}", self.connection);
+            let deadline = self.connection.deadline();
+            if !self.is_alive || deadline == u64::MAX {
+                break;
+            }
+            self.now = self.now.max(deadline);
+            self.turn(Connection::on_deadline);
+            self.settle();
+            self.check();
+        }
+        self.finish();
     }
 
     /// The socket is closed, wherever the connection stands.

@@ -1,12 +1,14 @@
 //! What a connection notes of its requests for the access log. Nothing where there is none.
 
+use super::answer::Answer;
 use super::connection::{Connection, Turn};
+use super::encode::AnswerFraming;
 use super::head::{Head, METHODS, Refusal, Version};
 use super::request::Open;
 use super::status::reason_phrase;
 use crate::access::{Draft, RequestFacts, remote_of};
 use crate::exchange::{AbortReason, Event, Exchanges};
-use crate::refusals::Complaint;
+use crate::refusals::{Complained, Complaint};
 
 impl Connection {
     /// Begins a note of the request whose text begins at `offset` of the arena.
@@ -16,7 +18,7 @@ impl Connection {
         turn: &mut Turn<'_, E>,
         head: &Head,
         offset: usize,
-    ) -> Option<Box<Draft>> {
+    ) -> Option<(Box<Draft>, Option<String>)> {
         let (recorder, arena) = turn.exchanges.recorder(self.server)?;
         let end = offset
             .saturating_add(head.target_len)
@@ -28,7 +30,33 @@ impl Connection {
             received: head.consumed,
         };
         let text = arena.get(offset..end).unwrap_or_default();
-        Some(Box::new(recorder.begin(text, facts)))
+        let (draft, made) = recorder.begin(text, facts);
+        Some((Box::new(draft), made))
+    }
+
+    /// The same for one that the application will hear of: where its id was made for the log, it is
+    /// appended to the text. Gives the length of the head.
+    #[inline]
+    pub(super) fn note_request<E: Exchanges>(
+        &self,
+        turn: &mut Turn<'_, E>,
+        head: &Head,
+        offset: usize,
+    ) -> (Option<Box<Draft>>, usize) {
+        let Some((draft, made)) = self.begin_note(turn, head, offset) else {
+            return (None, head.head_len);
+        };
+        let Some(id) = made else {
+            return (Some(draft), head.head_len);
+        };
+        let arena = turn.exchanges.arena();
+        let start = arena.len();
+        // The line feed that ends the text begins the field.
+        arena.extend_from_slice(b"@id:");
+        arena.extend_from_slice(id.as_bytes());
+        arena.push(b'\n');
+        let added = arena.len().saturating_sub(start);
+        (Some(draft), head.head_len.saturating_add(added))
     }
 
     /// A request that was understood is answered by the server itself.
@@ -39,7 +67,7 @@ impl Connection {
         offset: usize,
         status: u16,
     ) {
-        if let Some(mut draft) = self.begin_note(turn, head, offset) {
+        if let Some((mut draft, _)) = self.begin_note(turn, head, offset) {
             draft.answered(status, body_of(status, head.is_head));
             end_note(self, turn, *draft);
         }
@@ -116,14 +144,47 @@ impl Connection {
         ground: Ground<'_>,
         line: &[u8],
     ) {
+        self.complain_from(turn, ground, remote_of(&self.pseudo), line);
+    }
+
+    /// `peer` is whom the line names.
+    fn complain_from<E: Exchanges>(
+        &self,
+        turn: &mut Turn<'_, E>,
+        ground: Ground<'_>,
+        peer: &[u8],
+        line: &[u8],
+    ) {
         let complaint = Complaint {
-            status: ground.status,
+            what: Complained::Refused(ground.status),
             code: ground.code,
             reason: ground.reason,
-            peer: remote_of(&self.pseudo),
+            peer,
             line,
         };
-        if self.counters.refusals.note(turn.now, &complaint) {
+        self.tell(turn, &complaint);
+    }
+
+    /// Has a line written about an answer that was cut, where its client cannot tell: a reset of a Unix
+    /// socket reads as an end, and an answer without framing ends with its connection.
+    pub(super) fn note_silent_cut<E: Exchanges>(&self, turn: &mut Turn<'_, E>, open: &Open) {
+        let is_silent = open.answer == Answer::Streaming(AnswerFraming::UntilClose)
+            && self.pseudo.starts_with(b"\n@peer:unix:");
+        if is_silent {
+            let complaint = Complaint {
+                what: Complained::Cut,
+                code: "SilentCut",
+                reason: "HTTP/1.0 over a Unix socket, and no content-length: its client takes it for complete",
+                peer: remote_of(&self.pseudo),
+                line: b"",
+            };
+            self.tell(turn, &complaint);
+        }
+    }
+
+    #[cold]
+    fn tell<E: Exchanges>(&self, turn: &mut Turn<'_, E>, complaint: &Complaint<'_>) {
+        if self.counters.refusals.note(turn.now, complaint) {
             let server = self.server;
             turn.exchanges.push(Event::Refused { server });
         }
@@ -142,7 +203,10 @@ impl Connection {
         let end = offset.saturating_add(head.target_len);
         let target = turn.exchanges.arena().get(offset..end).unwrap_or_default();
         let line = [method.as_bytes(), b" ", target].concat();
-        self.complain(turn, ground, line.trim_ascii_start());
+        // Behind a proxy that is trusted, the head names the client.
+        let text = turn.exchanges.arena().get(end..).unwrap_or_default();
+        let peer = remote_of(text).to_vec();
+        self.complain_from(turn, ground, &peer, line.trim_ascii_start());
     }
 }
 

@@ -177,6 +177,7 @@ impl Connection {
             return false;
         };
         open.note_abort(AbortReason::PeerGone);
+        self.note_silent_cut(turn, &open);
         // A missing last chunk or missing bytes show the cut; without such framing only a reset does.
         let shows = matches!(
             open.answer,

@@ -24,6 +24,9 @@ impl Connection {
             return;
         };
         open.note_abort(reason);
+        if reason != AbortReason::PeerGone {
+            self.note_silent_cut(turn, &open);
+        }
         let (id, is_reported) = (open.id, open.is_reported);
         if open.ticket > self.counters.delivered_total.get() {
             turn.exchanges.unread(self.server, open.ticket);

@@ -4,12 +4,11 @@ use super::account::{Ground, first_line};
 use super::answer::Answer;
 use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Phase, Turn};
-use super::encode::encode_continue;
 use super::forwarded::apply as apply_forwarded;
 use super::head::{BodyFraming, Head, HeadLimits, HeadOutcome, Refusal, Version, parse_head};
 use super::shed::ground_of;
 use crate::access::Draft;
-use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges, Id, Meta};
+use crate::exchange::{Event, Exchanges, Id, Meta};
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -35,6 +34,8 @@ pub(super) struct Open {
     /// Decoded and not taken.
     pub(super) body: Vec<u8>,
     pub(super) received: u64,
+    /// Bytes of the body at most.
+    pub(super) body_limit: u64,
     /// JavaScript asked for bytes that are not here.
     pub(super) wanted_since: Option<u64>,
     /// From here on the body's average rate counts; moves on while the buffer is full.
@@ -53,15 +54,6 @@ pub(super) struct Open {
     pub(super) draft: Option<Box<Draft>>,
 }
 
-/// A body as it is handed out.
-#[derive(Debug)]
-pub enum TakenBody {
-    /// Bytes; give the buffer back with `Table::recycle`.
-    Bytes(Vec<u8>),
-    /// No bytes, and why.
-    None(BodyOutcome),
-}
-
 impl Open {
     fn new(id: Id, head: &Head, decoder: Option<BodyDecoder>, allowance: u64, now: u64) -> Self {
         Self {
@@ -76,6 +68,7 @@ impl Open {
             decoder,
             body: Vec::new(),
             received: 0,
+            body_limit: u64::MAX,
             wanted_since: None,
             body_since: now,
             body_byte_at: now,
@@ -88,52 +81,9 @@ impl Open {
             draft: None,
         }
     }
-
-    /// The decoded bytes; there is room for more now.
-    pub(super) fn take_bytes(&mut self, now: u64) -> Vec<u8> {
-        if let Some(full_since) = self.full_since.take() {
-            self.body_since = self
-                .body_since
-                .saturating_add(now.saturating_sub(full_since));
-            self.body_byte_at = now;
-        }
-        std::mem::take(&mut self.body)
-    }
 }
 
 impl Connection {
-    /// Body bytes for the application; the first call lets a waiting peer continue.
-    pub fn take_body<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) -> TakenBody {
-        self.let_continue(turn);
-        let Some(open) = &mut self.open else {
-            return TakenBody::None(BodyOutcome::Gone);
-        };
-        if !open.body.is_empty() {
-            return TakenBody::Bytes(open.take_bytes(turn.now));
-        }
-        if open.decoder.is_none() {
-            return TakenBody::None(BodyOutcome::End);
-        }
-        open.wanted_since.get_or_insert(turn.now);
-        TakenBody::None(BodyOutcome::Pending)
-    }
-
-    /// The application asks for the body: a peer that waits for 100 (Continue) gets it, once.
-    pub(super) fn let_continue<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
-        let Some(open) = &mut self.open else { return };
-        if !std::mem::take(&mut open.expects) {
-            return;
-        }
-        open.body_since = turn.now;
-        open.body_byte_at = turn.now;
-        // Bytes that are here show that the peer did not wait; after a head 100 is too late.
-        if open.body.is_empty() && open.decoder.is_some() && matches!(open.answer, Answer::Waiting)
-        {
-            self.begin_writing(turn);
-            encode_continue(&mut self.out);
-        }
-    }
-
     /// Consumes what it can of `data` and returns how much.
     pub(super) fn consume<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, data: &[u8]) -> usize {
         let mut used: usize = 0;
@@ -228,9 +178,13 @@ impl Connection {
             bytes: self.config.limit_trailers,
             fields: self.config.limit_trailer_fields,
         };
+        let body_limit = match head.framing {
+            BodyFraming::None => 0,
+            _ => self.body_limit(turn.exchanges, offset, head.target_len),
+        };
         let decoder = match head.framing {
             BodyFraming::None => None,
-            BodyFraming::Length(length) if length > self.config.max_body => {
+            BodyFraming::Length(length) if length > body_limit => {
                 return self.refuse_request(turn, head, offset, TOO_LARGE, data);
             }
             framing => Some(BodyDecoder::new(framing, trailers)),
@@ -251,7 +205,9 @@ impl Connection {
         let mut open = Open::new(id, head, decoder, self.config.request_timeout, turn.now);
         open.keep_alive &= !self.draining;
         open.came_at = turn.now.saturating_sub(turn.exchanges.waited());
-        open.draft = self.begin_note(turn, head, offset);
+        open.body_limit = body_limit;
+        let (draft, head_len) = self.note_request(turn, head, offset);
+        open.draft = draft;
         self.open = Some(open);
         self.counters.requests.add(1);
         let mut used = head.consumed;
@@ -279,7 +235,7 @@ impl Connection {
             meta: self.meta_of(head, has_body),
             offset,
             target_len: head.target_len,
-            head_len: head.head_len,
+            head_len,
         });
         used
     }
@@ -320,71 +276,12 @@ impl Connection {
         }
         Meta(bits)
     }
-
-    /// Decodes body bytes as far as there is room for them.
-    fn consume_body<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, data: &[u8]) -> usize {
-        let Some(open) = &mut self.open else { return 0 };
-        if open.answer == Answer::Complete {
-            return 0;
-        }
-        let Some(decoder) = &mut open.decoder else {
-            return 0;
-        };
-        let room = self.config.body_read_ahead.saturating_sub(open.body.len());
-        let before = open.body.len();
-        if open.body.capacity() == 0 {
-            open.body = turn.exchanges.buffer();
-            // Room for all that may come before it is taken, so that it never grows by copying.
-            let expected = decoder.remaining().unwrap_or(data.len() as u64);
-            let expected = usize::try_from(expected).unwrap_or(room).min(room);
-            open.body.reserve_exact(expected);
-        }
-        let used = match decoder.decode(data, room, &mut open.body) {
-            Ok(used) => used,
-            Err(refusal) => {
-                self.counters.refused_total.add(1);
-                let code = format!("{refusal:?}");
-                self.complain(turn, Ground::of(refusal, &code), b"");
-                self.refuse(turn, 400, AbortReason::BodyMalformed);
-                return data.len();
-            }
-        };
-        let gained = open.body.len().saturating_sub(before);
-        open.received = open.received.saturating_add(gained as u64);
-        if used > 0 {
-            open.body_byte_at = turn.now;
-        }
-        let is_done = decoder.is_done();
-        if is_done {
-            open.decoder = None;
-            self.counters.bodies.subtract(1);
-        } else if open.body.len() >= self.config.body_read_ahead {
-            open.full_since.get_or_insert(turn.now);
-        }
-        if (is_done || gained > 0)
-            && let Some(since) = open.wanted_since.take()
-        {
-            // The clock of the application stood still while it waited for the peer.
-            open.answer_by = open
-                .answer_by
-                .saturating_add(turn.now.saturating_sub(since));
-            let id = open.id;
-            turn.exchanges.push(Event::Chunk { id });
-        }
-        if open.received > self.config.max_body {
-            self.counters.refused_total.add(1);
-            self.complain(turn, TOO_LARGE, b"");
-            self.refuse(turn, 413, AbortReason::BodyTooLarge);
-            return data.len();
-        }
-        used
-    }
 }
 
-const TOO_LARGE: Ground<'static> = Ground {
+pub(super) const TOO_LARGE: Ground<'static> = Ground {
     status: 413,
     code: "BodyTooLarge",
-    reason: "the body is larger than maxBody",
+    reason: "the body is larger than maxBody, or than its path allows",
 };
 const NO_SLOT: Ground<'static> = Ground {
     status: 503,

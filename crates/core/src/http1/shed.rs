@@ -5,6 +5,7 @@ use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Ending, Turn};
 use super::encode::{date_line, length_line, status_line};
 use super::head::{BodyFraming, Head, Version};
+use super::routes::is_below;
 use super::status::reason_phrase;
 use crate::exchange::{AbortReason, Exchanges};
 use crate::overload::{Rejection, Shed};
@@ -183,31 +184,5 @@ impl Answer {
         if !self.is_head {
             out.extend_from_slice(phrase);
         }
-    }
-}
-
-/// Whether the path of a target is `prefix`, or lies below it.
-fn is_below(target: &[u8], prefix: &[u8]) -> bool {
-    match target.strip_prefix(prefix) {
-        Some([] | [b'/' | b'?', ..]) => true,
-        Some(_) => prefix.last() == Some(&b'/'),
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_a_segment_does() {
-        for target in ["/health", "/health/db", "/health?deep", "/health/"] {
-            assert!(is_below(target.as_bytes(), b"/health"), "{target}");
-        }
-        for target in ["/healthy", "/", "/a/health", "/Health"] {
-            assert!(!is_below(target.as_bytes(), b"/health"), "{target}");
-        }
-        assert!(is_below(b"/api/x", b"/api/") && is_below(b"/anything", b"/"));
-        assert!(!is_below(b"/api", b"/api/"));
     }
 }

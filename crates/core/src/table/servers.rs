@@ -224,6 +224,25 @@ impl Table {
         self.rooms.lane.push(Event::Closed { server });
     }
 
+    /// A connection whose deadline would pass unnoticed: it is not in the wheel, or later than it should be.
+    #[cfg(test)]
+    pub(crate) fn unguarded(&self) -> Option<String> {
+        let entries = self.entries.iter().enumerate();
+        let mut connections = entries.filter_map(|(key, entry)| {
+            let connection = entry.connection.as_ref()?;
+            Some((u32::try_from(key).ok()?, connection))
+        });
+        connections.find_map(|(key, connection)| {
+            let (state, deadline) = (connection.state(), connection.deadline());
+            let is_right = if deadline == u64::MAX {
+                state.may_last()
+            } else {
+                self.wheel.is_armed(key) && self.wheel.rings_by(key, deadline)
+            };
+            (!is_right).then(|| format!("{key}: {state:?}, {deadline}"))
+        })
+    }
+
     pub(super) fn server_key_of(&self, key: u32) -> Option<ServerKey> {
         self.connection(key).map(crate::http1::Connection::server)
     }

@@ -223,6 +223,8 @@ impl Worker {
                 break;
             }
         }
+        #[cfg(test)]
+        assert_eq!(self.table.unguarded(), None, "a state without a deadline");
         self.table.mark();
         self.table.flush_records();
         // Before they are told: who hears that an exchange is over may ask for the numbers at once.
