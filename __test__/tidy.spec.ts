@@ -278,7 +278,8 @@ function crateTree(name: string): string[] {
     '{lib}',
     '--locked',
   ]
-  const names = execFileSync('cargo', args, { cwd: ROOT, encoding: 'utf8' })
+  // What cargo says on stderr while somebody else builds is nobody's fault.
+  const names = execFileSync('cargo', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
     .split('\n')
     .filter((line) => line !== '')
   if (!names.includes(name.replace('-', '_'))) throw new Error(`cargo tree of ${name} does not name it`)
