@@ -59,7 +59,7 @@ describe('scope', () => {
       client: ['127.0.0.1', client.socket.localPort],
       server: ['127.0.0.1', server.addresses[0]?.port],
       state: {},
-      extensions: { 'http.response.trailers': {}, 'gneiss.timeout': {} },
+      extensions: { 'http.response.trailers': {}, 'gneiss.timeout': {}, 'gneiss.drain': {} },
     }
     const scope = last()
     expect(Object.keys(scope)).toEqual(KEYS)

@@ -35,7 +35,7 @@ describe('http.response.trailers', () => {
       },
       { interface: 'asgi', lifespan: 'off' },
     )
-    expect((await request(server)).text).toBe('http.response.trailers,gneiss.timeout')
+    expect((await request(server)).text).toBe('http.response.trailers,gneiss.timeout,gneiss.drain')
   })
 
   test('the fields of all messages follow the last chunk', async () => {

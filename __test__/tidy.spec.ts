@@ -30,9 +30,9 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
   ['background', 'banner', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
-  ['allowance', 'bridge', 'detect', 'failure', 'header-text', 'lifespan', 'native', 'options'],
+  ['allowance', 'bridge', 'detect', 'failure', 'header-pairs', 'header-text', 'lifespan', 'native', 'options'],
   ['define', 'exchange', 'loader', 'scope'],
-  ['config', 'dispatch', 'lifecycle'],
+  ['config', 'dispatch', 'draining', 'lifecycle'],
   ['asgi', 'fetch', 'rsgi'],
   ['server'],
   ['workers'],

@@ -11,6 +11,7 @@ export { serve } from './server.ts'
 export type {
   AsgiApp,
   AsgiVersions,
+  DrainMessage,
   HttpDisconnectMessage,
   HttpRequestMessage,
   HttpResponseBodyMessage,

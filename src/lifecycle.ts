@@ -220,9 +220,11 @@ export class Lifecycle {
       this.#end(exitCode)
       return
     }
+    // The server is to tell what is open that the end is near, and not to be the one who cuts: that is noted here.
+    this.#server.close({ timeout: QUICK_TIMEOUT + 0.2 }).catch(() => {})
     setTimeout(() => {
       this.#exitCode = exitCode
-      void this.#server.close({ timeout: 0 })
+      this.#server.close({ timeout: 0 }).catch(() => {})
     }, QUICK_TIMEOUT * 1000).unref()
   }
 }
@@ -266,4 +268,5 @@ const REQUEST_CODES: ReadonlySet<string> = new Set([
   'ERR_REQUEST_TIMEOUT',
   'ERR_RESPONSE_TIMEOUT',
   'ERR_SERVER_CLOSED',
+  'ERR_SHUTDOWN',
 ])

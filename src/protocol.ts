@@ -16,6 +16,8 @@ export interface Host {
   readonly state: Record<string, unknown>
   /** Promises given to `waitUntil`; the server waits for them when it closes. */
   readonly background: Set<Promise<unknown>>
+  /** The server has begun to stop. */
+  isDraining: boolean
 }
 
 /**

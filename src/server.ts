@@ -2,6 +2,7 @@
 import { createAsgiAdapter } from './asgi.ts'
 import { selectInterface } from './detect.ts'
 import { createDispatch, createNotify } from './dispatch.ts'
+import { Farewell } from './draining.ts'
 import { GneissError, codedError } from './errors.ts'
 import { createFetchAdapter } from './fetch.ts'
 import { installFetchGlobals } from './fetch/globals.ts'
@@ -92,6 +93,7 @@ class LocalServer implements Server {
   readonly #host: Host
   readonly #queue = new StartupQueue()
   readonly #deadline = new Deadline()
+  readonly #farewell: Farewell
   readonly #drained: Promise<void>
   readonly #beforeOpen: (() => Promise<void>) | undefined
   #dispatch: Dispatch
@@ -105,7 +107,8 @@ class LocalServer implements Server {
     this.#config = config
     this.#log = log
     this.#beforeOpen = gate?.beforeOpen
-    this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set() }
+    this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set(), isDraining: false }
+    this.#farewell = new Farewell(this.#host)
     this.#dispatch = (...request) => this.#queue.add(...request)
     let setDrained!: () => void
     this.#drained = new Promise((resolve) => {
@@ -194,7 +197,10 @@ class LocalServer implements Server {
 
   #close(timeout: number): Promise<void> {
     const isEarlier = this.#deadline.bringForward(timeout)
-    if (isEarlier && this.#finalStats === undefined) native.closeServer(this.#number, timeout)
+    if (isEarlier && this.#finalStats === undefined) {
+      native.closeServer(this.#number, timeout)
+      this.#farewell.begin(timeout)
+    }
     this.#closing ??= this.#stop()
     return this.#closing
   }
@@ -202,6 +208,7 @@ class LocalServer implements Server {
   async #stop(): Promise<void> {
     try {
       await this.#drained
+      this.#farewell.end()
       await this.#finishBackground()
       await this.#stopApplication()
     } finally {

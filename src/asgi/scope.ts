@@ -74,7 +74,7 @@ class LazyHttpScope {
         return (scope.state = { ...exchange.host.state })
       default:
         // A fresh object: middleware may add its own.
-        return (scope.extensions = { 'http.response.trailers': {}, 'gneiss.timeout': {} })
+        return (scope.extensions = { 'http.response.trailers': {}, 'gneiss.timeout': {}, 'gneiss.drain': {} })
     }
   }
 
