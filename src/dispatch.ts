@@ -9,9 +9,9 @@ import { EventKind } from './native.ts'
 import type { Dispatch, Notify } from './native.ts'
 import type { Adapter, Host } from './protocol.ts'
 
-/** The function the addon calls once per request. */
-export function createDispatch(adapter: Adapter, host: Host): Dispatch {
-  const run = (exchange: Exchange): void => {
+/** Runs the adapter for an exchange, and answers in the application's place when that fails. */
+export function createRunner(adapter: Adapter): (exchange: Exchange) => void {
+  return (exchange) => {
     let result: unknown
     try {
       result = adapter.handle(exchange)
@@ -36,6 +36,11 @@ export function createDispatch(adapter: Adapter, host: Host): Dispatch {
       (error: unknown) => failExchange(exchange, error),
     )
   }
+}
+
+/** The function the addon calls once per request. Where a configuration has hooks around requests, `hooked.ts` makes another one. */
+export function createDispatch(adapter: Adapter, host: Host): Dispatch {
+  const run = createRunner(adapter)
   return (id, meta, target, head) => {
     const exchange = new Exchange(id, meta, target, head, host)
     exchange.runInAsyncScope(run, undefined, exchange)

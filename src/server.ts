@@ -21,6 +21,7 @@ import { StartupQueue } from './server/startup-queue.ts'
 
 import type { AsgiApp } from './asgi/types.ts'
 import type { FetchApp } from './fetch.ts'
+import type { RequestHooks } from './hooks.ts'
 import type { Logger } from './log.ts'
 import type { Dispatch, NativeConfig, NativeGate } from './native.ts'
 import type { Config, Duration, Options } from './options.ts'
@@ -47,22 +48,23 @@ export async function serve(app: App | string, options: Options = {}): Promise<S
   return await serveWorker(app, options)
 }
 
-/** The cell of a worker, and what is still to be done between the start of its application and the first connection. */
-export interface WorkerGate extends NativeGate {
+/** What the program adds to `serve`. */
+export interface WorkerParts {
+  /** The cell of one of several workers that share listeners: it accepts only when it is its turn. */
+  readonly gate?: NativeGate
+  /** What is still to be done between the start of the application and the first request. */
   readonly beforeOpen?: () => Promise<void>
+  readonly hooks?: RequestHooks | undefined
 }
 
-/**
- * What `serve` does, for one of several workers that share listeners when `gate` names its cell: then it
- * accepts only from the moment its application has started, and only when it is its turn.
- */
-export async function serveWorker(app: App | string, options: Options, gate?: WorkerGate): Promise<Server> {
+/** What `serve` does, for the program. With a gate it accepts only from the moment its application has started. */
+export async function serveWorker(app: App | string, options: Options, parts: WorkerParts = {}): Promise<Server> {
   const { config, warnings } = resolveServeOptions(options)
   const log = createLogger(config.logLevel)
   for (const warning of warnings) log.warn(warning)
   // What is no application is refused before anything is opened.
   const detection = typeof app === 'string' ? undefined : selectInterface(app, config.interface)
-  const server = new LocalServer(config, log, gate)
+  const server = new LocalServer(config, log, parts)
   try {
     if (detection === undefined) {
       const loaded = await loadApp(app as string, { interface: config.interface })
@@ -95,7 +97,7 @@ class LocalServer implements Server {
   readonly #deadline = new Deadline()
   readonly #farewell: Farewell
   readonly #drained: Promise<void>
-  readonly #beforeOpen: (() => Promise<void>) | undefined
+  readonly #parts: WorkerParts
   #dispatch: Dispatch
   #lifespan: Lifespan | undefined = undefined
   #closing: Promise<void> | undefined = undefined
@@ -103,10 +105,10 @@ class LocalServer implements Server {
   #finalStats: Stats | undefined = undefined
 
   /** Binds. @throws `ERR_BIND`. */
-  constructor(config: Config, log: Logger, gate: WorkerGate | undefined) {
+  constructor(config: Config, log: Logger, parts: WorkerParts) {
     this.#config = config
     this.#log = log
-    this.#beforeOpen = gate?.beforeOpen
+    this.#parts = parts
     this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set(), isDraining: false }
     this.#farewell = new Farewell(this.#host)
     this.#dispatch = (...request) => this.#queue.add(...request)
@@ -120,9 +122,7 @@ class LocalServer implements Server {
       setDrained()
     })
     this.#number = listen(
-      gate === undefined
-        ? toNativeConfig(config)
-        : { ...toNativeConfig(config), gate: { fd: gate.fd, index: gate.index } },
+      parts.gate === undefined ? toNativeConfig(config) : { ...toNativeConfig(config), gate: parts.gate },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
         if (kind === EventKind.refused) return this.#logRefusals()
@@ -144,8 +144,12 @@ class LocalServer implements Server {
     const lifespan = createLifespan(name, app, { mode, log: this.#log, state: this.#host.state })
     await lifespan.startup()
     this.#lifespan = lifespan
-    await this.#beforeOpen?.()
-    this.#dispatch = createDispatch(adapter, this.#host)
+    const { beforeOpen, hooks } = this.#parts
+    await beforeOpen?.()
+    this.#dispatch =
+      hooks === undefined
+        ? createDispatch(adapter, this.#host)
+        : (await import('./dispatch/hooked.ts')).createHookedDispatch(adapter, this.#host, hooks)
     this.#queue.release(this.#dispatch)
     native.openServer(this.#number)
   }

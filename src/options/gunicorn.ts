@@ -24,7 +24,6 @@ const IGNORED: Readonly<Record<string, string>> = {
 }
 
 const LATER = 'it is not available in this version'
-const HOOKS = 'this hook is not available in this version'
 const LOGGING = 'the log goes to stderr; choose what is logged with --log-level'
 const TLS = 'TLS is not available in this version; end it in a proxy in front'
 const PROXY = 'the PROXY protocol is not spoken in this version; --forwarded-allow-ips names proxies that speak HTTP'
@@ -70,15 +69,11 @@ const REFUSED: Readonly<Record<string, string>> = {
   maxRequestsJitter: RESTART,
   noSendfile: LATER,
   noWs: ONE_PROTOCOL,
-  onReload: HOOKS,
   paste: 'it configures Python; use --config',
   pasteGlobal: 'it configures Python; use --config',
   permitObsoleteFolding: STRICT,
   permitUnconventionalHttpMethod: STRICT,
   permitUnconventionalHttpVersion: STRICT,
-  postRequest: HOOKS,
-  preExec: HOOKS,
-  preRequest: HOOKS,
   proxyAllowFrom: PROXY,
   proxyAllowIps: PROXY,
   proxyProtocol: PROXY,
@@ -90,7 +85,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   secureSchemeHeaders: FORWARDED,
   sendfile: LATER,
   spew: 'use the inspector of Node',
-  sslContext: TLS,
   sslVersion: TLS,
   staticPathExpires: FILES,
   staticPathMount: FILES,
@@ -102,7 +96,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   syslogAddr: LOGGING,
   threads: 'JavaScript of one process runs on one thread; start more processes',
   tmpUploadDir: 'bodies are streamed to the application, never written to files',
-  workerAbort: HOOKS,
   workerClass: 'there is one class of worker; --interface and --runtime-mode choose what it does',
   workersLifetime: RESTART,
   workersMaxRss: RESTART,

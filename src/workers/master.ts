@@ -131,7 +131,9 @@ class Master {
       crashLoopGrace: config.crashLoopGrace * 1000,
     })
     const { startDirectory, file, argv, hooksFile } = this.#options
-    const launch = { cells, listeners: this.#listeners.map(({ fd }) => fd), startDirectory, file, argv }
+    const hasAbortHook = this.#options.hooks.workerAbort !== undefined
+    const listeners = this.#listeners.map(({ fd }) => fd)
+    const launch = { cells, listeners, startDirectory, file, argv, hasAbortHook }
     this.#pool = new Pool(
       { config, log: this.#log, launch, policy, cells: count, hooksFile, module: this.#options.module },
       {
