@@ -9,8 +9,8 @@ import { timeLimit } from './harness/scale.ts'
 
 import type { Cli, CliOptions } from './harness/cli.ts'
 
-/** A worker behind a master. */
-const WORKERS = ['1'] as const
+/** One process for everything, and a worker behind a master. */
+const WORKERS = ['0', '1'] as const
 
 const SAY = "const say = (what) => process.stderr.write(JSON.stringify(what) + '\\n')\n"
 
@@ -118,6 +118,35 @@ describe.each(WORKERS)('with --workers %s, hooks around requests', (workers) => 
   })
 })
 
+test('with --workers 0, all hooks but those of other processes are called, in the order of their life', async () => {
+  const names = ['onStarting', 'postFork', 'postWorkerInit', 'whenReady', 'workerExit', 'onExit']
+  const others = ['preFork', 'childExit', 'nworkersChanged', 'workerInt', 'workerAbort']
+  const config = [...names, ...others].map((name) => `export const ${name} = () => say({ hook: '${name}' })`).join('\n')
+  const cwd = folderWith({
+    'gneiss.config.mjs': SAY + config,
+    'app.mjs': `${SAY}say({ hook: 'loaded' })\nexport default () => new Response()`,
+  })
+  const cli = await startCli(['app.mjs', ...LOCAL, '-w', '0'], { cwd, expectLog: [/^\{"hook"/] })
+  await request(cli)
+  await cli.stop()
+  const order = ['onStarting', 'postFork', 'loaded', 'postWorkerInit', 'whenReady', 'workerExit', 'onExit']
+  expect(said(cli).map(({ hook }) => hook)).toEqual(order)
+})
+
+test.each(WORKERS)('with --workers %s, onStarting and postWorkerInit refuse the start', async (workers) => {
+  const refusing = (name: string): string => `export const ${name} = () => { throw new Error('not today') }`
+  const run = (name: string): ReturnType<typeof runCli> =>
+    runCli(['app.mjs', ...LOCAL, '-w', workers], {
+      cwd: folderWith({ 'gneiss.config.mjs': refusing(name), 'app.mjs': APP }),
+    })
+  const first = await run('onStarting')
+  expect(first).toMatchObject({ code: 2, stdout: '' })
+  expect(first.stderr).toMatch(/^gneiss: the hook onStarting failed: not today \[ERR_HOOK\]\n/)
+  const second = await run('postWorkerInit')
+  expect(second).toMatchObject({ code: 3, stdout: '' })
+  expect(second.stderr).toMatch(/^gneiss: the hook postWorkerInit failed: not today \[ERR_BOOT\]\n/)
+})
+
 describe('workerInt', () => {
   const INT = 'export const workerInt = (worker) => say({ int: worker.number })'
 
@@ -198,6 +227,9 @@ describe('workerAbort', () => {
     })
     process.kill(await pidOf(cli), 'SIGABRT')
     await logged(cli, READY, 2)
+    const alone = await start(ABORT, ['-w', '0'])
+    alone.child.kill('SIGABRT')
+    expect(await alone.exited()).toMatchObject({ signal: 'SIGABRT', stderr: '{"abort":1}\n' })
   })
 })
 

@@ -62,7 +62,7 @@ export const SUPERVISION_OPTIONS = {
     short: 'p',
     placeholder: 'FILE',
     isForProgram: true,
-    doc: 'File for the process number of the master; it stays locked, so that a second start is refused.',
+    doc: 'File for the process number of the program; it stays locked, so that a second start is refused.',
   },
   user: {
     type: 'string',
@@ -70,7 +70,7 @@ export const SUPERVISION_OPTIONS = {
     short: 'u',
     placeholder: 'USER',
     isForProgram: true,
-    doc: 'User, by name or number, that workers become before they load anything; the master stays what it is.',
+    doc: 'User, by name or number, that workers become before they load anything; the master stays what it is. Without a master, the process when it has bound.',
   },
   group: {
     type: 'string',
@@ -78,13 +78,13 @@ export const SUPERVISION_OPTIONS = {
     short: 'g',
     placeholder: 'GROUP',
     isForProgram: true,
-    doc: 'Group, by name or number, that workers become before they load anything.',
+    doc: 'Group, by name or number, that is taken together with the user.',
   },
   initgroups: {
     type: 'boolean',
     default: false,
     isForProgram: true,
-    doc: 'Workers also take the other groups of the user.',
+    doc: 'The other groups of the user are taken as well.',
   },
   umask: {
     type: 'string',
