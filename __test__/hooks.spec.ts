@@ -1,12 +1,14 @@
 /** Hooks of a worker, through real processes: around requests, and at its end. */
 import { describe, expect, test } from 'vitest'
 
+import { defineConfig } from '../dist/index.js'
 import { runCli, startCli } from './harness/cli.ts'
 import { RawClient, request } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
 import { LOCAL, POOL, READY, logged, millisecondsOf, pidOf } from './harness/pool.ts'
 import { timeLimit } from './harness/scale.ts'
 
+import type { RequestInfo, ResponseInfo } from '../dist/index.js'
 import type { Cli, CliOptions } from './harness/cli.ts'
 
 /** One process for everything, and a worker behind a master. */
@@ -182,7 +184,7 @@ describe('workerAbort', () => {
     expect(took).toBeLessThan(200 + 2000 + 500)
   })
 
-  test('is not waited for longer than 300 ms, and not called while the loop is blocked', async () => {
+  test('is not waited for longer than 250 ms, and not called while the loop is blocked', async () => {
     const never =
       'export const workerAbort = () => { say({ abort: 1 }); return new Promise(() => setInterval(() => {}, 1000)) }'
     const blocked = 'export const workerExit = () => { say({ exit: 1 }); for (;;); }'
@@ -234,6 +236,18 @@ describe('workerAbort', () => {
 })
 
 describe('a configuration file', () => {
+  test('has its hooks typed', () => {
+    const config = defineConfig({
+      workers: 2,
+      preRequest: (worker, req) => void [worker.number.toFixed(), req.path.length, req.client?.port.toFixed()],
+      postRequest(_worker, { method }: RequestInfo, { status, error }: ResponseInfo) {
+        void [method.length, status?.toFixed(), error?.message]
+      },
+      workerAbort: async ({ pid }) => void pid.toFixed(),
+    })
+    expect(Object.keys(config)).toEqual(['workers', 'preRequest', 'postRequest', 'workerAbort'])
+  })
+
   test.each([
     ['export const tlsContext = () => {}', /the hook tlsContext is not available: it comes with TLS, /],
     ['export default { tlsContext() {} }', /the hook tlsContext is not available: it comes with TLS, /],

@@ -34,8 +34,8 @@ export interface AloneOptions<Loaded> {
   announce(server: Server, loaded: Loaded): void
 }
 
-/** Milliseconds for the hooks of a quick stop and of an abort. */
-const LAST_WORDS = 100
+/** Milliseconds for the hooks of a quick stop and of an abort, as in a worker. */
+const LAST_WORDS = { workerInt: 100, workerAbort: 250 } as const
 
 /** One process, from its start to its end. */
 export class Alone<Loaded extends { readonly app: unknown; readonly interface: InterfaceName }> {
@@ -141,9 +141,9 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     )
   }
 
-  async #runWithin(name: string, hook: () => void | Promise<void>): Promise<void> {
+  async #runWithin(name: keyof typeof LAST_WORDS, hook: () => void | Promise<void>): Promise<void> {
     try {
-      await within(LAST_WORDS, async () => hook())
+      await within(LAST_WORDS[name], async () => hook())
     } catch (error) {
       this.#options.log.error(`the hook ${name} failed`, error)
     }

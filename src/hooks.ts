@@ -88,7 +88,7 @@ export interface Hooks {
   postWorkerInit(worker: WorkerInfo): Await
   /** The worker stops quickly; it is given 100 ms. */
   workerInt(worker: WorkerInfo): Await
-  /** The worker is about to be killed, or got SIGABRT, and its event loop still turns; it is given 300 ms. */
+  /** The worker is about to be killed, or got SIGABRT, and its event loop still turns; it is given 250 ms. */
   workerAbort(worker: WorkerInfo): Await
   /** The application has stopped. */
   workerExit(server: ServerInfo, worker: WorkerInfo): Await
