@@ -29,7 +29,7 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['background', 'banner', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
+  ['abandoned', 'background', 'banner', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
   ['allowance', 'bridge', 'detect', 'failure', 'header-pairs', 'header-text', 'lifespan', 'native', 'options'],
   ['define', 'exchange', 'loader', 'scope'],
   ['config', 'dispatch', 'draining', 'lifecycle'],

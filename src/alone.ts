@@ -94,8 +94,8 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   async #serve(): Promise<Server> {
     const { config, log, lifecycle, fastResponse } = this.#options
     const loaded = await this.#options.load()
-    const { gracefulTimeout, shutdownDelay } = config
-    lifecycle.starting({ log, gracefulTimeout, shutdownDelay })
+    const { gracefulTimeout, shutdownDelay, onUncaught } = config
+    lifecycle.starting({ log, gracefulTimeout, shutdownDelay, onUncaught })
     // Loaded this late because an application that cannot be loaded should not wait for it.
     const { serveWorker } = await import('./server.ts')
     // The server takes over what was bound here, the files of the sockets as well.

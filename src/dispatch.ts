@@ -24,16 +24,21 @@ export function createRunner(adapter: Adapter): (exchange: Exchange) => void {
       failExchange(exchange, error)
       return
     }
+    exchange.isRunning = true
     // A thenable of the application's own may throw, or settle twice; a promise stays what it is.
     Promise.resolve(result).then(
       (value) => {
+        exchange.isRunning = false
         try {
           adapter.finished(exchange, value)
         } catch (error) {
           failExchange(exchange, error)
         }
       },
-      (error: unknown) => failExchange(exchange, error),
+      (error: unknown) => {
+        exchange.isRunning = false
+        failExchange(exchange, error)
+      },
     )
   }
 }

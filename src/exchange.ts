@@ -76,6 +76,8 @@ export class Exchange extends AsyncResource {
   phase: PhaseValue = Phase.open
   /** Free for the adapter: what it must find again in `finished`. */
   context: unknown = undefined
+  /** The application has returned a promise that is still pending. */
+  isRunning = false
 
   #abortError: Error | undefined = undefined
   #bodyEnded: boolean
@@ -323,6 +325,7 @@ export class Exchange extends AsyncResource {
     const listeners = this.#listeners
     this.#listeners = undefined
     listeners?.tell(['aborted', 'stopped'], error, this.host.log)
+    this.host.abandoned.watch(this)
     this.#settle('body')
   }
 

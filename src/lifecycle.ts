@@ -25,6 +25,8 @@ export interface EndOptions {
   readonly gracefulTimeout: number
   /** How long to serve on after SIGTERM before that, in seconds; none unless named. */
   readonly shutdownDelay?: number
+  /** What an error means that nobody handled. Default: `exit`. */
+  readonly onUncaught?: 'exit' | 'keep'
 }
 
 /** Seconds that open requests get after SIGINT and SIGQUIT, and after a second signal. */
@@ -167,9 +169,13 @@ export class Lifecycle {
 
   readonly #fault = (error: unknown): void => {
     if (this.#phase === 'loading' || this.#phase === 'starting') this.#handlers.failed(this.#phase, error)
-    const { log, gracefulTimeout } = this.#options
+    const { log, gracefulTimeout, onUncaught } = this.#options
     if (isEndOfRequest(error)) {
       log.debug('nobody handled an error that only says that a request has ended', error)
+      return
+    }
+    if (onUncaught === 'keep') {
+      log.error('uncaught error of the application: the process goes on, because onUncaught is keep', error)
       return
     }
     this.#exitCode = 1

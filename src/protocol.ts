@@ -1,6 +1,7 @@
 /**
  * The contract between the rooms: types only. A leaf besides `exchange` and `log` types.
  */
+import type { Abandoned } from './abandoned.ts'
 import type { Exchange } from './exchange.ts'
 import type { Logger } from './log.ts'
 
@@ -18,6 +19,8 @@ export interface Host {
   readonly background: Set<Promise<unknown>>
   /** The server has begun to stop. */
   isDraining: boolean
+  /** Counts applications that go on although their request was aborted. */
+  readonly abandoned: Abandoned
 }
 
 /**

@@ -1,4 +1,5 @@
 /** One server in this process: binds, starts the application, serves, and stops without leaving anything. */
+import { Abandoned } from './abandoned.ts'
 import { createAsgiAdapter } from './asgi.ts'
 import { selectInterface } from './detect.ts'
 import { createDispatch, createNotify } from './dispatch.ts'
@@ -109,7 +110,14 @@ class LocalServer implements Server {
     this.#config = config
     this.#log = log
     this.#parts = parts
-    this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set(), isDraining: false }
+    this.#host = {
+      log,
+      rootPath: config.rootPath,
+      state: {},
+      background: new Set(),
+      isDraining: false,
+      abandoned: new Abandoned(toMilliseconds(config.disconnectGrace)),
+    }
     this.#farewell = new Farewell(this.#host)
     this.#dispatch = (...request) => this.#queue.add(...request)
     let setDrained!: () => void
@@ -170,7 +178,9 @@ class LocalServer implements Server {
 
   stats(): Stats {
     if (this.#finalStats !== undefined) return this.#finalStats
-    return { ...native.stats(this.#number), background: this.#host.background.size } as Stats
+    const { background, abandoned } = this.#host
+    const counts = { background: background.size, requestsAbandonedTotal: abandoned.total }
+    return { ...native.stats(this.#number), ...counts } as Stats
   }
 
   ref(): this {
@@ -217,6 +227,7 @@ class LocalServer implements Server {
       await this.#stopApplication()
     } finally {
       this.#deadline.clear()
+      this.#host.abandoned.end()
       this.#restoreGlobals?.()
       untrack(this)
     }

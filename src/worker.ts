@@ -87,7 +87,8 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
   if (hooks.workerAbort !== undefined) process.on('SIGABRT', abort)
   await runHook('postFork', () => hooks.postFork?.(server, worker))
   const loaded = module === undefined ? await loadApplication(config) : await makeApplication(config, module)
-  lifecycle.starting({ log, gracefulTimeout: config.gracefulTimeout })
+  const { gracefulTimeout, onUncaught } = config
+  lifecycle.starting({ log, gracefulTimeout, onUncaught })
   const running = await serve(config, loaded, {
     gate,
     beforeOpen: () => runHook('postWorkerInit', () => hooks.postWorkerInit?.(worker)),

@@ -55,6 +55,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   forwarderHeaders: FORWARDED,
   headerMap: STRICT,
   http: ONE_PROTOCOL,
+  keepalive: 'write keepAlive',
   keyfile: TLS,
   logConfig: LOGGING,
   logConfigDict: LOGGING,
@@ -65,6 +66,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   logSyslogPrefix: LOGGING,
   logSyslogTo: LOGGING,
   loggerClass: LOGGING,
+  loglevel: 'write logLevel',
   maxRequests: RESTART,
   maxRequestsJitter: RESTART,
   noSendfile: LATER,
@@ -96,10 +98,10 @@ const REFUSED: Readonly<Record<string, string>> = {
   syslogAddr: LOGGING,
   threads: 'JavaScript of one process runs on one thread; start more processes',
   tmpUploadDir: 'bodies are streamed to the application, never written to files',
-  workerClass: 'there is one class of worker; --interface and --runtime-mode choose what it does',
   workersLifetime: RESTART,
   workersMaxRss: RESTART,
   ws: ONE_PROTOCOL,
+  wsgiApp: 'write app',
 }
 
 /** Keys of Gunicorn's files that differ from its flags. */
@@ -120,7 +122,6 @@ const RENAMED: Readonly<Record<string, string>> = {
 const SHORT: Readonly<Record<string, string>> = {
   D: 'daemon',
   R: 'enableStdioInheritance',
-  k: 'workerClass',
 }
 
 /** From any spelling without its separators to the row. */

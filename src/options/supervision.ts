@@ -17,6 +17,12 @@ export const SUPERVISION_OPTIONS = {
     isForProgram: true,
     doc: 'Longest turn of the event loop of a worker; stored for the watchdog, which is not available in this version.',
   },
+  disconnectGrace: {
+    type: 'duration',
+    default: 3,
+    range: [0.1, 604_800],
+    doc: 'Time for the application to notice that its client has left, then the request is counted as abandoned.',
+  },
   shutdownDelay: {
     type: 'duration',
     default: 0,
@@ -24,6 +30,21 @@ export const SUPERVISION_OPTIONS = {
     zero: 'off',
     isForProgram: true,
     doc: 'After SIGTERM, how long to serve on before the stop begins; 5s is right behind Kubernetes.',
+  },
+  onUncaught: {
+    type: 'enum',
+    values: ['exit', 'keep'],
+    default: 'exit',
+    isForProgram: true,
+    doc: 'After an error that nobody handled: exit finishes open requests and ends the process, keep only logs it.',
+  },
+  workerClass: {
+    type: 'enum',
+    values: ['async'],
+    default: 'async',
+    short: 'k',
+    isForProgram: true,
+    doc: 'Class of the workers. There is one in this version: a worker serves many requests at a time.',
   },
   crashLoop: {
     type: 'enum',
