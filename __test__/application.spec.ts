@@ -29,8 +29,12 @@ process.exitCode = await new Shop({ module: import.meta.url, bind: '127.0.0.1:0'
 console.log('after')
 `
 
-function runProgram(text: string, args: readonly string[]): ReturnType<typeof watch> & { child: ChildProcess } {
-  const folder = folderWith({ 'shop.mjs': text })
+function runProgram(
+  text: string,
+  args: readonly string[],
+  files: Readonly<Record<string, string>> = {},
+): ReturnType<typeof watch> & { child: ChildProcess } {
+  const folder = folderWith({ ...files, 'shop.mjs': text })
   const child = spawn(process.execPath, [`${folder}/shop.mjs`, ...args], {
     cwd: folder,
     env: cleanEnv(),
@@ -72,6 +76,20 @@ describe('an application made in code', () => {
     )
     const { exit } = runProgram(text.replace('process.env.ADDRESS', "'127.0.0.1:0'"), ['0'])
     expect(await exit).toMatchObject({ code: 0, stdout: 'after\n', stderr: '' })
+  })
+
+  test('keeps a pid file and calls the hooks of its configuration file without workers, too', async () => {
+    const text = PROGRAM.replace(
+      'async load() {',
+      `async load() {
+    const { readFileSync } = await import('node:fs')
+    console.log(Number(readFileSync('shop.pid', 'utf8')) === process.pid, process.title)
+    setTimeout(() => process.kill(process.pid, 'SIGTERM'), 50)`,
+    )
+    const config = "export const whenReady = ({ addresses }) => console.log('ready', addresses.length)"
+    const { exit } = runProgram(text, ['0', '--pid', 'shop.pid', '--workers', '0'], { 'gneiss.config.mjs': config })
+    const stdout = 'true gneiss: [gneiss]\nready 1\nafter\n'
+    expect(await exit).toMatchObject({ code: 0, stdout, stderr: '' })
   })
 
   test('that no other process can import is refused with 2', async () => {

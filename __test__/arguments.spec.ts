@@ -1,13 +1,28 @@
 /** Where settings come from: arguments, environment, objects; and what is said of the wrong ones. */
 import { describe, expect, test } from 'vitest'
 
-import { OPTION_KEYS, entryOf, environmentNameOf, flagOf } from '../dist/options.js'
+import { LATER_HOOKS, isHookName } from '../dist/hooks.js'
+import { OPTION_KEYS, entryOf, environmentNameOf, flagOf, isOptionKey } from '../dist/options.js'
 import { parseArguments } from '../dist/options/arguments.js'
 import { layerOfEnvironment, layerOfPlatform } from '../dist/options/environment.js'
 import { layerOfObject } from '../dist/options/object.js'
 import { resolveOptions, resolveServeOptions } from '../dist/options/resolve.js'
 
 import type { Config, Options } from '../dist/options.js'
+
+/** Settings of Gunicorn 23, as its documentation lists them. */
+const GUNICORN = `config bind backlog workers worker_class threads worker_connections max_requests max_requests_jitter
+  timeout graceful_timeout keepalive limit_request_line limit_request_fields limit_request_field_size reload reload_engine
+  reload_extra_files spew check_config print_config preload_app sendfile reuse_port chdir daemon raw_env pidfile
+  worker_tmp_dir user group umask initgroups tmp_upload_dir secure_scheme_headers forwarded_allow_ips accesslog
+  disable_redirect_access_to_syslog access_log_format errorlog loglevel capture_output logger_class logconfig
+  logconfig_dict logconfig_json syslog_addr syslog syslog_prefix syslog_facility enable_stdio_inheritance statsd_host
+  dogstatsd_tags statsd_prefix proc_name default_proc_name pythonpath paste on_starting on_reload when_ready pre_fork
+  post_fork post_worker_init worker_int worker_abort pre_exec pre_request post_request child_exit worker_exit
+  nworkers_changed on_exit ssl_context proxy_protocol proxy_allow_ips keyfile certfile ssl_version cert_reqs ca_certs
+  suppress_ragged_eofs do_handshake_on_connect ciphers raw_paste_global_conf permit_obsolete_folding strip_header_spaces
+  permit_unconventional_http_method permit_unconventional_http_version casefold_http_method forwarder_headers header_map
+  wsgi_app`
 
 const FILE = { kind: 'file', name: 'gneiss.config.js' } as const
 
@@ -88,8 +103,8 @@ describe('arguments', () => {
 
 describe('options of Gunicorn and Granian', () => {
   test.each([
-    ['-k gevent', '-k is not an option of gneiss', '--interface'],
-    ['--worker-class=gevent', '--worker-class is not an option of gneiss', '--interface'],
+    ['--keyfile=x', '--keyfile is not an option of gneiss', 'TLS'],
+    ['--threads=4', '--threads is not an option of gneiss', 'start more processes'],
     ['--threads 4', '--threads is not an option of gneiss', 'start more processes'],
     ['--max-requests 10', '--max-requests is not an option of gneiss', 'service manager'],
     ['--access-logfile -', '--access-logfile is not an option of gneiss', '--access-log'],
@@ -106,7 +121,7 @@ describe('options of Gunicorn and Granian', () => {
     expect(message).toContain(advice)
   })
 
-  test.each(['accesslog', 'worker_class', 'worker_abort', 'raw_paste_global_conf'])(
+  test.each(['accesslog', 'logger_class', 'tmp_upload_dir', 'raw_paste_global_conf'])(
     '%s in a file is refused by name',
     (key) => {
       expect(refusal(() => layerOfObject({ [key]: 'x' }, FILE))).toMatch(
@@ -114,6 +129,21 @@ describe('options of Gunicorn and Granian', () => {
       )
     },
   )
+
+  test('every setting of Gunicorn in a file is one of ours, has no effect, or is refused by name', () => {
+    const others = GUNICORN.split(/\s+/).filter((name) => {
+      const key = name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+      return !isOptionKey(key) && !isHookName(key) && !LATER_HOOKS.has(key)
+    })
+    const ignored = ['preload_app', 'worker_tmp_dir']
+    for (const name of others) {
+      const read = (): readonly string[] => layerOfObject({ [name]: 'x' }, FILE).warnings
+      if (ignored.includes(name)) expect(read()).toEqual([expect.stringContaining(`option ${name} in `)])
+      else
+        expect(refusal(read)).toMatch(new RegExp(`^option ${name} in gneiss.config.js is not an option of gneiss: .`))
+    }
+    expect(others.length).toBeGreaterThan(40)
+  })
 
   test('preloading and the temporary directory of workers are accepted, have no effect, and warn', () => {
     const flags = parseArguments(['--preload', '--worker-tmp-dir=/dev/shm', 'app.js'])

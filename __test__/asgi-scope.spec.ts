@@ -62,6 +62,7 @@ describe('scope', () => {
       extensions: {
         'http.response.trailers': {},
         'gneiss.timeout': {},
+        'gneiss.drain': {},
         'gneiss.request_id': { id: expect.stringMatching(/^[0-9a-f]{32}$/) as string },
       },
     }

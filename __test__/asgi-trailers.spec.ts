@@ -35,7 +35,7 @@ describe('http.response.trailers', () => {
       },
       { interface: 'asgi', lifespan: 'off' },
     )
-    expect((await request(server)).text).toBe('http.response.trailers,gneiss.timeout,gneiss.request_id')
+    expect((await request(server)).text).toBe('http.response.trailers,gneiss.timeout,gneiss.drain,gneiss.request_id')
   })
 
   test('the fields of all messages follow the last chunk', async () => {

@@ -42,6 +42,7 @@ class Recorder implements Answer {
     this.isOpen = false
     this.calls.push('cut')
   }
+  onStop(): void {}
 
   onGone(listener: (error: Error) => void): void {
     this.#listeners.push(listener)

@@ -23,8 +23,18 @@ describe('the JavaScript that ships', () => {
     [
       'without workers',
       // What the program imports while it starts, one after the other: itself, the globals, the server.
-      ['cli.js', 'fetch/globals.js', 'server.js'],
-      ['chunks/serve.js', 'chunks/start.js', 'cli.js', 'failure.js', 'fetch/globals.js', 'native.js', 'server.js'],
+      ['cli.js', 'alone.js', 'fetch/globals.js', 'server.js'],
+      [
+        'alone.js',
+        'chunks/master.js',
+        'chunks/serve.js',
+        'chunks/start.js',
+        'cli.js',
+        'failure.js',
+        'fetch/globals.js',
+        'native.js',
+        'server.js',
+      ],
     ],
     [
       'of a master',

@@ -76,7 +76,7 @@ describe('close', () => {
     expect(await client.ended()).toBe('fin')
   })
 
-  test('cuts what is open at the deadline, and tells the application why', async () => {
+  test('cuts what is open at the deadline, and tells the application why before', async () => {
     const open = pending<AbortSignal>()
     const server = await serveApp(async (_scope: RsgiScope, protocol: RsgiProtocol) => {
       open.resolve(protocol.signal)
@@ -87,8 +87,21 @@ describe('close', () => {
     const signal = await open.promise
     await server.close({ timeout: '100ms' })
     expect(signal.aborted).toBe(true)
-    expect(signal.reason).toMatchObject({ code: 'ERR_SERVER_CLOSED' })
+    expect(signal.reason).toMatchObject({ code: 'ERR_SHUTDOWN' })
     expect(await client.reader.ended).not.toBe('closed')
+  })
+
+  test('cuts at once without a warning when there is no time', async () => {
+    const open = pending<AbortSignal>()
+    const server = await serveApp(async (_scope: RsgiScope, protocol: RsgiProtocol) => {
+      open.resolve(protocol.signal)
+      await protocol.clientDisconnect()
+    }, RSGI)
+    const client = await RawClient.connect(server)
+    await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+    const signal = await open.promise
+    await server.close({ timeout: 0 })
+    expect(signal.reason).toMatchObject({ code: 'ERR_SERVER_CLOSED' })
   })
 
   test('is idempotent, and a second call with less time brings the end forward', async () => {

@@ -6,8 +6,10 @@ import { describe, expect, test } from 'vitest'
 import { atRest, serveApp } from './harness/app.ts'
 import { RawClient, turns } from './harness/client.ts'
 import { INTERFACES, serveHandler } from './harness/interfaces.ts'
+import { pending } from './harness/promises.ts'
 import { scaled, timeLimit } from './harness/scale.ts'
 
+import type { RsgiProtocol, RsgiScope } from '../dist/index.js'
 import type { Server } from './harness/app.ts'
 import type { Call, Interface } from './harness/interfaces.ts'
 
@@ -261,4 +263,62 @@ describe('g05_cancel_drop', () => {
     },
     timeLimit(30_000),
   )
+})
+
+describe('an application that goes on although its client has left', () => {
+  test('is counted after disconnectGrace, once, and one that ends by then is not', async () => {
+    const finish = pending()
+    const calls = [pending(), pending(), pending()]
+    const server = await serveApp(
+      async ({ path }: RsgiScope, protocol: RsgiProtocol) => {
+        calls[Number(path.slice(1))]?.resolve()
+        // The first one minds the disconnect, the others do not.
+        await (path === '/0' ? protocol.clientDisconnect() : finish.promise)
+      },
+      { interface: 'rsgi', disconnectGrace: '100ms' },
+    )
+    const leave = async (path: string): Promise<void> => {
+      const client = await RawClient.connect(server)
+      await client.send(`GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`)
+      await calls[Number(path.slice(1))]?.promise
+      client.reset()
+    }
+    for (const path of ['/0', '/1', '/2']) await leave(path)
+    await atRest(server)
+    const began = performance.now()
+    expect(server.stats().requestsAbandonedTotal).toBeLessThan(2)
+    while (server.stats().requestsAbandonedTotal < 2) await turns(1)
+    expect(performance.now() - began).toBeLessThan(5000)
+    finish.resolve()
+    await turns(5)
+    expect(server.stats().requestsAbandonedTotal).toBe(2)
+    await server.close()
+    expect(server.stats().requestsAbandonedTotal).toBe(2)
+  })
+
+  test('is not one whose answer was complete, or that has noticed', async () => {
+    const work = pending()
+    const server = await serveApp(
+      async ({ path }: RsgiScope, protocol: RsgiProtocol) => {
+        if (path === '/work') {
+          protocol.responseEmpty(204)
+          await work.promise
+          return
+        }
+        await protocol.clientDisconnect()
+      },
+      { interface: 'rsgi', disconnectGrace: '100ms' },
+    )
+    const client = await RawClient.connect(server)
+    await client.request({ path: '/work' })
+    client.reset()
+    const other = await RawClient.connect(server)
+    await other.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+    while (server.stats()['requests'] === 0) await turns(1)
+    other.reset()
+    await atRest(server)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(server.stats().requestsAbandonedTotal).toBe(0)
+    work.resolve()
+  })
 })

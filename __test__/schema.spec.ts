@@ -48,7 +48,7 @@ const NUMBERS = [0, 1, 2, 5, 15, 16, 99, 100, 255, 256, 1024, 65_535, 65_536, 70
 
 const TEXTS = [
   '| |0|00|0.0|1|30| 30 |1.5|.5|5.|1e3|0x10|-1|-1s|+1|NaN|soon|500ms|500MS|30s|5m|1h|1.5h|30 s|0s|0ms|0.0h|3d|64k|64K',
-  'exit|degrade|022|0o17|089|1000|16m|1g|1.5k|0k|1t|1kb|auto|AUTO|on|off|true|false|yes|loop|thread|asgi|ASGI|fetch|info|json|debug|gneiss|text',
+  'exit|degrade|async|022|0o17|089|1000|16m|1g|1.5k|0k|1t|1kb|auto|AUTO|on|off|true|false|yes|loop|thread|asgi|ASGI|fetch|info|json|debug|gneiss|text',
   '/|/api|api|A=1|=1|A|A=|A=\n|a\0b|A=\0|/\0| a|a |a b|a\tb|\u00e4|\u00a0a|a\u00a0|a\u00a0b|\u0085a|\u010a|a\r\nb|\x7f|*',
   '/=5|/up=1g|/up=64K|/a=b=7|/a=0|/a=|/a=1.5k|/a=1t|/a=-1|up=1|/up|/a=2048g|/a=00|/a=007',
 ].flatMap((line) => line.split('|'))
@@ -120,7 +120,7 @@ describe('each key', () => {
     }
   })
 
-  test.each(['keepAlives', 'workerClass', 'certfile', 'KEEP_ALIVE', ''])('%j is refused by both', (name) => {
+  test.each(['keepAlives', 'workerClasses', 'certfile', 'KEEP_ALIVE', ''])('%j is refused by both', (name) => {
     expect([isValid({ [name]: 1 }), isAccepted({ [name]: 1 })]).toEqual([false, false])
   })
 

@@ -226,6 +226,28 @@ describe('without a master, an error that nobody handled', () => {
   })
 })
 
+describe.each(WORKERS)('with --workers %s, --on-uncaught keep', (workers) => {
+  test.each(['/throw', '/reject'])('logs what nobody handled, and goes on: %s', async (path) => {
+    const cli = await startCli([PROGRAM, ...LOCAL, '-w', workers, '--on-uncaught', 'keep'], {
+      expectLog: [
+        /\[error\] uncaught error of the application: the process goes on, because onUncaught is keep\n {4}Error: /,
+      ],
+    })
+    for (let round = 0; round < 3; round++) expect((await request(cli, { path })).status).toBe(200)
+    expect((await request(cli)).text).toBe('hello')
+    expect((await cli.stop()).code).toBe(0)
+  })
+
+  test('does not keep an application that fails while it is loaded', async () => {
+    const app =
+      "setImmediate(() => { throw new Error('no database') })\nawait new Promise(() => setInterval(() => {}, 1000))"
+    const args = ['app.mjs', ...LOCAL, '-w', workers, '--on-uncaught', 'keep']
+    const { code, stderr } = await runCli(args, { cwd: folderWith({ 'app.mjs': app }) })
+    expect(code).toBe(4)
+    expect(stderr).toMatch(/^gneiss: uncaught error while the application was loaded: Error: no database \[ERR_APP\]\n/)
+  })
+})
+
 describe('a reader that has gone', () => {
   test('of stdout ends neither the server nor its stop', async () => {
     const cli = await start()

@@ -9,12 +9,12 @@ import { Lifecycle } from './lifecycle.ts'
 import { loadApp } from './loader.ts'
 import { createLogger } from './log.ts'
 import { parseArguments } from './options/arguments.ts'
-import { serveOptionsOf } from './options/resolve.ts'
 
 import type { LoadedConfig } from './config.ts'
+import type { EndOptions } from './lifecycle.ts'
 import type { Config, Options } from './options.ts'
 import type { InterfaceName } from './protocol.ts'
-import type { App } from './server/types.ts'
+import type { App, Server } from './server/types.ts'
 
 /** What an application object is made with: options, which everything a person says may replace, and where it is. */
 export interface ApplicationOptions extends Options {
@@ -114,7 +114,7 @@ export class Application {
       const resolved = await this.#configuration()
       const log = createLogger(resolved.config.logLevel)
       for (const warning of resolved.warnings) log.warn(warning)
-      return resolved.config.workers > 0 ? await this.#runMaster(resolved) : await this.#runHere(resolved.config)
+      return resolved.config.workers > 0 ? await this.#runMaster(resolved) : await this.#runHere(resolved)
     } catch (error) {
       process.stderr.write(formatFailure(error))
       return exitCodeOf(error)
@@ -141,18 +141,22 @@ export class Application {
     })
   }
 
-  async #runHere(config: Config): Promise<number> {
-    this.#app ??= this.load()
-    const app = await this.#app
-    const { interface: name } = selectInterface(app, config.interface)
-    const { serve } = await import('./server.ts')
-    const server = await serve(app, { ...serveOptionsOf(config), interface: name as InterfaceName })
+  async #runHere({ config, hooks }: LoadedConfig): Promise<number> {
+    const { Alone } = await import('./alone.ts')
     const log = createLogger(config.logLevel)
-    const lifecycle = new Lifecycle({ failed: refuse, stalled: refuse })
-    lifecycle.starting({ log, gracefulTimeout: config.gracefulTimeout, shutdownDelay: config.shutdownDelay })
-    lifecycle.serving(server)
+    // Before it serves, the signals and errors of the program are its own.
+    const lifecycle = new LateLifecycle((isQuick) => {
+      if (isQuick) alone.interrupt()
+    })
+    const load = async (): Promise<{ app: App; interface: InterfaceName }> => {
+      this.#app ??= this.load()
+      const app = await this.#app
+      return { app, interface: selectInterface(app, config.interface).interface }
+    }
+    const { fastResponse } = config
+    const alone = new Alone({ config, hooks, log, lifecycle, fastResponse, load, announce: () => {} })
     try {
-      return await lifecycle.ended
+      return (await alone.run()).exitCode
     } finally {
       lifecycle.detach()
     }
@@ -165,6 +169,40 @@ export class Application {
       return await loadConfig(commandLine, { below: this.#options, above })
     })()
     return this.#loadedConfig
+  }
+}
+
+/** A lifecycle that begins when the server serves. */
+class LateLifecycle {
+  readonly #leaving: (isQuick: boolean) => void
+  #options: EndOptions | undefined = undefined
+  #lifecycle: Lifecycle | undefined = undefined
+
+  constructor(leaving: (isQuick: boolean) => void) {
+    this.#leaving = leaving
+  }
+
+  get ended(): Promise<number> {
+    return (this.#lifecycle as Lifecycle).ended
+  }
+
+  starting(options: EndOptions): void {
+    this.#options = options
+  }
+
+  serving(server: Server): boolean {
+    const lifecycle = new Lifecycle({
+      failed: refuse,
+      stalled: refuse,
+      leaving: (_reason, isQuick) => this.#leaving(isQuick),
+    })
+    this.#lifecycle = lifecycle
+    lifecycle.starting(this.#options as EndOptions)
+    return lifecycle.serving(server)
+  }
+
+  detach(): void {
+    this.#lifecycle?.detach()
   }
 }
 

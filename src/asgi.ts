@@ -6,11 +6,13 @@ import { ExchangeProbe } from './asgi/probe.ts'
 import { createHttpScope } from './asgi/scope.ts'
 import { failExchange, failUnanswered } from './dispatch.ts'
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
-import { Phase, joinHeaders } from './exchange.ts'
+import { Phase } from './exchange.ts'
+import { joinHeaders } from './header-pairs.ts'
 
 import type { ResponseHead } from './asgi/head.ts'
 import type {
   AsgiApp,
+  DrainMessage,
   HttpDisconnectMessage,
   HttpResponseBodyMessage,
   HttpResponseStartMessage,
@@ -91,6 +93,9 @@ class Conversation {
   /** Trailer fields so far, in the border's form; undefined where none were promised. */
   #trailers: { text: string; count: number } | undefined = undefined
   #isRequestEnded = false
+  /** The application has asked to be told that the server begins to stop, and was not yet. */
+  #wantsDrain = false
+  #drained: Promise<DrainMessage | HttpDisconnectMessage> | undefined = undefined
   #disconnected: Promise<HttpDisconnectMessage> | undefined = undefined
 
   constructor(exchange: Exchange) {
@@ -114,19 +119,23 @@ class Conversation {
 
   receive(): Promise<ReceiveMessage> {
     const exchange = this.#exchange
-    if (this.#isRequestEnded) return this.#disconnect()
+    if (this.#isRequestEnded || (this.#wantsDrain && exchange.host.isDraining)) return this.#end()
     let piece: Uint8Array | undefined | null
     try {
       piece = exchange.takeBody()
     } catch {
       // Aborted before the body was complete; `send` tells why.
       this.#isRequestEnded = true
-      return this.#disconnect()
+      return this.#end()
+    }
+    if (piece === undefined && exchange.stopError !== undefined) {
+      this.#isRequestEnded = true
+      return this.#end()
     }
     if (piece === undefined) return exchange.bodyReady().then(() => this.receive())
     this.#isRequestEnded = exchange.bodyEnded
     // Answered over: what is left of the body will not come.
-    if (piece === null && !exchange.bodyEnded) return this.#disconnect()
+    if (piece === null && !exchange.bodyEnded) return this.#end()
     return Promise.resolve({
       type: 'http.request',
       body: piece ?? new Uint8Array(0),
@@ -166,6 +175,9 @@ class Conversation {
         return this.#takeBody(message)
       case 'http.response.trailers':
         this.#takeTrailers(message)
+        return undefined
+      case 'gneiss.drain':
+        this.#wantsDrain = true
         return undefined
       case 'gneiss.timeout':
         this.#exchange.extend(message.seconds)
@@ -240,15 +252,31 @@ class Conversation {
     else this.fault ??= error
   }
 
-  /** One promise for all who ask: a wait that is given up, again and again, must not gather on the request. */
-  #disconnect(): Promise<HttpDisconnectMessage> {
-    return (this.#disconnected ??= this.#untilDisconnect())
+  /** What comes when nothing of the request is left. One promise for all who ask: a wait that is given up must not gather on the request. */
+  #end(): Promise<DrainMessage | HttpDisconnectMessage> {
+    this.#disconnected ??= this.#untilDisconnect()
+    if (!this.#wantsDrain) return this.#disconnected
+    this.#drained ??= Promise.race([this.#disconnected, this.#untilDrain()])
+    return this.#drained
   }
 
   async #untilDisconnect(): Promise<HttpDisconnectMessage> {
-    // Rejected when the request is aborted, fulfilled when the response is out or was cut: all the same here.
-    if (this.#exchange.isOpen) await this.#exchange.whenDone().catch(ignore)
+    const exchange = this.#exchange
+    if (exchange.isOpen) {
+      // Over because the request was aborted, the response is out, or we were cut: all the same here.
+      await new Promise<void>((resolve) => {
+        exchange.whenDone().then(resolve, () => resolve())
+        exchange.onStop(() => resolve())
+      })
+    }
     return { type: 'http.disconnect' }
+  }
+
+  async #untilDrain(): Promise<DrainMessage> {
+    const exchange = this.#exchange
+    if (!exchange.host.isDraining) await new Promise<void>((resolve) => exchange.onDraining(() => resolve()))
+    this.#wantsDrain = false
+    return { type: 'gneiss.drain' }
   }
 }
 

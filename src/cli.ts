@@ -21,7 +21,7 @@ import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
 import type { Shell } from './options/arguments.ts'
 import type { Layer, Resolved } from './options/resolve.ts'
-import type { App, Server } from './server/types.ts'
+import type { Server } from './server/types.ts'
 
 void main(process.argv.slice(2))
 
@@ -33,9 +33,13 @@ async function main(argv: readonly string[]): Promise<void> {
     if (commandLine.request === 'help') finish((await import('./options/help.ts')).formatHelp())
     if (commandLine.request === 'version') finish(`gneiss ${readVersion()}\n`)
     if (commandLine.request !== undefined) await printCompletion(commandLine.request.completion)
+    const onQuickStop: (() => void)[] = []
     const lifecycle = new Lifecycle({
       failed: (phase, error) => exitWith(loadFailure(phase, error)),
       stalled: (phase) => exitWith(stallFailure(phase)),
+      leaving: (_reason, isQuick) => {
+        if (isQuick) for (const hear of onQuickStop) hear()
+      },
     })
     if (isMasterLikely(commandLine)) void import('./workers/master.ts').catch(() => {})
     const startDirectory = process.cwd()
@@ -45,27 +49,30 @@ async function main(argv: readonly string[]): Promise<void> {
     for (const warning of resolved.warnings) log.warn(warning)
     if (config.printConfig !== 'off') await printConfig(resolved)
     if (config.app === null) throw noApplication()
-    if (config.workers > 0 && !config.checkConfig) {
+    if (config.checkConfig) await checkApplication(config)
+    const { hooks, hooksFile } = resolved
+    if (config.workers > 0) {
       lifecycle.detach()
       const { runMaster } = await import('./workers/master.ts')
-      const { hooks, hooksFile } = resolved
       const file = fileURLToPath(new URL('worker.js', import.meta.url))
       process.exit(await runMaster({ config, hooks, hooksFile, startDirectory, file, argv }))
     }
-    process.title = `gneiss: [${config.procName}]`
-    const loaded = await loadApplication(config)
-    if (config.checkConfig)
-      finish(`${config.app} is fine: ${loaded.exportName} is served as ${loaded.interface}, ${loaded.why}\n`)
-    const { gracefulTimeout, shutdownDelay } = config
-    lifecycle.starting({ log, gracefulTimeout, shutdownDelay })
-    const server = await startServer(config, loaded)
-    if (lifecycle.serving(server)) announce(server, loaded)
-    const exitCode = await lifecycle.ended
+    const { Alone } = await import('./alone.ts')
+    const load = (): Promise<LoadedApp> => loadApplication(config)
+    // The globals are replaced before the application is loaded, where that was asked for.
+    const alone = new Alone({ config, hooks, log, lifecycle, fastResponse: false, load, announce })
+    onQuickStop.push(alone.interrupt)
+    const { exitCode, server } = await alone.run()
     if (!process.stdout.isTTY) process.stdout.write(formatStopped(server.stats()))
     process.exit(exitCode)
   } catch (error) {
     exitWith(error)
   }
+}
+
+async function checkApplication(config: Config): Promise<never> {
+  const { exportName, interface: name, why } = await loadApplication(config)
+  return finish(`${config.app} is fine: ${exportName} is served as ${name}, ${why}\n`)
 }
 
 async function printCompletion(shell: Shell): Promise<never> {
@@ -107,13 +114,6 @@ async function loadApplication(config: Config): Promise<LoadedApp> {
 
 function noApplication(): GneissError {
   return new GneissError('ERR_OPTION', 'no application was named; write gneiss app.js, or gneiss --help for everything')
-}
-
-async function startServer(config: Config, loaded: LoadedApp): Promise<Server> {
-  const { serveFinished } = await import('./server.ts')
-  const { interface: name } = loaded
-  // The globals were replaced before the application was loaded, where that was asked for.
-  return await serveFinished(loaded.app as App, { ...config, interface: name, fastResponse: false })
 }
 
 function announce(server: Server, loaded: LoadedApp): void {

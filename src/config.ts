@@ -8,11 +8,12 @@ import { relative, resolve } from 'node:path'
 import * as nodeUtil from 'node:util'
 
 import { GneissError } from './errors.ts'
-import { hasWorkerHooks, splitHooks } from './hooks.ts'
+import { HOOK_NAMES, hasWorkerHooks, splitHooks } from './hooks.ts'
 import { explainImport, firstLineOf, importFile, importPreload } from './loader/module.ts'
 import { layerOfEnvironment, layerOfPlatform } from './options/environment.ts'
 import { layerOfObject } from './options/object.ts'
 import { resolveOption, resolveOptions } from './options/resolve.ts'
+import { suggestionOf } from './suggest.ts'
 
 import type { Hooks } from './hooks.ts'
 import type { Config, OptionKey, Options } from './options.ts'
@@ -163,10 +164,18 @@ async function readConfig(file: string, start: string): Promise<FileContents> {
     )
   }
   const inside = splitHooks(exported as Record<string, unknown>)
-  return {
-    layers: [layerOfObject(inside.others, { kind: 'file', name })],
-    hooks: { ...splitHooks(named).hooks, ...inside.hooks },
-  }
+  const beside = splitHooks(named)
+  const [fault] = [...beside.faults, ...inside.faults]
+  if (fault !== undefined) throw new GneissError('ERR_OPTION', `${name}: ${fault}`)
+  const layer = layerOfObject(inside.others, { kind: 'file', name })
+  const warnings = [...layer.warnings, ...Object.entries(beside.others).flatMap((entry) => doubtOf(name, entry))]
+  return { layers: [{ ...layer, warnings }], hooks: { ...beside.hooks, ...inside.hooks } }
+}
+
+/** A file may export what it likes; a function with nearly the name of a hook is likely meant as one. */
+function doubtOf(file: string, [name, value]: readonly [string, unknown]): string[] {
+  const suggestion = typeof value === 'function' ? suggestionOf(name, HOOK_NAMES) : ''
+  return suggestion === '' ? [] : [`${file} exports ${name}, which is no hook and is never called${suggestion}`]
 }
 
 function readJson(file: string, name: string): unknown {
@@ -185,11 +194,16 @@ async function importConfig(
     const { default: exported, ...named } = await importFile(file)
     const config = unwrap(exported)
     // A file of hooks alone is one as well.
-    if (exported === undefined && Object.keys(splitHooks(named).hooks).length > 0) return { exported: {}, named }
+    if (exported === undefined && isOfHooks(named)) return { exported: {}, named }
     return { exported: typeof config === 'function' ? await (config as () => unknown)() : config, named }
   } catch (cause) {
     throw new GneissError('ERR_CONFIG', `${name} could not be read: ${await explainImport(cause, file)}`, { cause })
   }
+}
+
+function isOfHooks(named: Record<string, unknown>): boolean {
+  const { hooks, faults } = splitHooks(named)
+  return Object.keys(hooks).length + faults.length > 0
 }
 
 /** Compiled modules wrap their default export once more. */

@@ -9,9 +9,9 @@ import { EventKind } from './native.ts'
 import type { Dispatch, Notify } from './native.ts'
 import type { Adapter, Host } from './protocol.ts'
 
-/** The function the addon calls once per request. */
-export function createDispatch(adapter: Adapter, host: Host): Dispatch {
-  const run = (exchange: Exchange): void => {
+/** Runs the adapter for an exchange, and answers in the application's place when that fails. */
+export function createRunner(adapter: Adapter): (exchange: Exchange) => void {
+  return (exchange) => {
     let result: unknown
     try {
       result = adapter.handle(exchange)
@@ -24,18 +24,28 @@ export function createDispatch(adapter: Adapter, host: Host): Dispatch {
       failExchange(exchange, error)
       return
     }
+    exchange.isRunning = true
     // A thenable of the application's own may throw, or settle twice; a promise stays what it is.
     Promise.resolve(result).then(
       (value) => {
+        exchange.isRunning = false
         try {
           adapter.finished(exchange, value)
         } catch (error) {
           failExchange(exchange, error)
         }
       },
-      (error: unknown) => failExchange(exchange, error),
+      (error: unknown) => {
+        exchange.isRunning = false
+        failExchange(exchange, error)
+      },
     )
   }
+}
+
+/** The function the addon calls once per request. Where a configuration has hooks around requests, `hooked.ts` makes another one. */
+export function createDispatch(adapter: Adapter, host: Host): Dispatch {
+  const run = createRunner(adapter)
   return (id, meta, target, head) => {
     const exchange = new Exchange(id, meta, target, head, host)
     exchange.runInAsyncScope(run, undefined, exchange)
@@ -67,14 +77,22 @@ export function failExchange(exchange: Exchange, error: unknown): void {
 /** The application returned without an answer, or with one half sent: the same answer as a failure, and a line that says so. */
 export function failUnanswered(exchange: Exchange, what: string): void {
   if (!exchange.isOpen) return
-  exchange.host.log.error(`${what} (${exchange.target})`)
+  // It was asked to come to an end, and has.
+  const level = exchange.stopError === undefined ? 'error' : 'debug'
+  exchange.host.log[level](`${what} (${exchange.target})`)
   refuse(exchange)
 }
+
+const INTERNAL = [500, 'Internal Server Error'] as const
+
+/** Given up because the server stops: another one, or this one a little later, may well answer. */
+const UNAVAILABLE = [503, 'Service Unavailable'] as const
 
 function refuse(exchange: Exchange): void {
   try {
     if (exchange.phase === Phase.open) {
-      exchange.respond(500, 'content-type:text/plain; charset=utf-8\n', 1, 'Internal Server Error')
+      const [status, text] = exchange.stopError === undefined ? INTERNAL : UNAVAILABLE
+      exchange.respond(status, 'content-type:text/plain; charset=utf-8\n', 1, text)
     } else if (exchange.phase === Phase.started) {
       exchange.reset()
     }
@@ -89,7 +107,7 @@ function refuse(exchange: Exchange): void {
  * may find the client gone before the event that tells why.
  */
 function isConsequenceOf(error: unknown, exchange: Exchange): boolean {
-  const reason = exchange.abortError
+  const reason = exchange.abortError ?? exchange.stopError
   for (let current = error, depth = 0; current instanceof Error && depth < 4; current = current.cause, depth++) {
     if (errorCodeOf(current) === 'ERR_CLIENT_DISCONNECTED') return true
     if (reason !== undefined && (current === reason || current.name === 'AbortError')) return true

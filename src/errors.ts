@@ -124,6 +124,11 @@ export const ERROR_CODES = {
     meaning: 'The application left an open response silent for responseIdleTimeout.',
   },
   ERR_SERVER_CLOSED: { fault: 'server', exit: 1, meaning: 'The server was closed and its deadline passed.' },
+  ERR_SHUTDOWN: {
+    fault: 'server',
+    exit: 1,
+    meaning: 'The server stops: the request may still be answered, and is cut when the timeout of the stop is over.',
+  },
   ERR_STATUS: { fault: 'application', exit: 1, meaning: 'A response status is not an integer from 200 to 999.' },
 } as const
 

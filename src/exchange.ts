@@ -5,14 +5,15 @@
  * array by slot index while it is open, and clearing the slot is what ends it. The addon knows ids only.
  */
 import { AsyncResource } from 'node:async_hooks'
-import { isUint8Array } from 'node:util/types'
 
 import { allowanceOf } from './allowance.ts'
 import { GneissError, typeErrorOf } from './errors.ts'
+import { Listeners } from './exchange/listeners.ts'
 import { AbortReason, BodyResult, ChunkResult, EventKind, Flag, Meta, native } from './native.ts'
 import { createWaiter } from './waiter.ts'
 
 import type { ErrorCode } from './errors.ts'
+import type { News } from './exchange/listeners.ts'
 import type { Host } from './protocol.ts'
 import type { Waiter } from './waiter.ts'
 
@@ -62,12 +63,6 @@ const ABORT_CODES: Record<number, readonly [ErrorCode, string]> = {
   [AbortReason.internal]: ['ERR_NATIVE', 'The exchange was ended by an internal fault.'],
 }
 
-/** Who wants to know of an abort, and the async context it said so in. */
-interface AbortListener {
-  readonly context: AsyncResource
-  readonly listener: (error: Error) => void
-}
-
 /** One request and its answer. It is its own async resource, so no store leaks between requests. */
 export class Exchange extends AsyncResource {
   /** The border's name for it; stale once the exchange is over. */
@@ -84,13 +79,16 @@ export class Exchange extends AsyncResource {
   phase: PhaseValue = Phase.open
   /** Free for the adapter: what it must find again in `finished`. */
   context: unknown = undefined
+  /** The application has returned a promise that is still pending. */
+  isRunning = false
 
   #abortError: Error | undefined = undefined
   #bodyEnded: boolean
   #body: Waiter | undefined = undefined
   #drain: Waiter | undefined = undefined
   #done: Waiter | undefined = undefined
-  #onAbort: AbortListener[] | undefined = undefined
+  #listeners: Listeners | undefined = undefined
+  #stopError: Error | undefined = undefined
 
   constructor(id: number, meta: number, target: string, head: string, host: Host) {
     super('GNEISS_EXCHANGE', RESOURCE_OPTIONS)
@@ -110,6 +108,11 @@ export class Exchange extends AsyncResource {
   /** Why the exchange ended early; undefined while it is open and after a normal end. */
   get abortError(): Error | undefined {
     return this.#abortError
+  }
+
+  /** Why the application was asked to come to an end; undefined unless it was. It may still answer. */
+  get stopError(): Error | undefined {
+    return this.#stopError
   }
 
   /**
@@ -222,14 +225,34 @@ export class Exchange extends AsyncResource {
 
   /** Runs once if the exchange is aborted, in the async context of this call. At once if it already was. */
   onAbort(listener: (error: Error) => void): void {
-    if (this.#abortError !== undefined) {
-      listener(this.#abortError)
-      return
-    }
-    if (!this.isOpen) return
-    // Where stores travel in frames (Node 24 and later), one entered after the request began is unknown to the exchange.
-    const context = new AsyncResource('GNEISS_ABORT', RESOURCE_OPTIONS)
-    ;(this.#onAbort ??= []).push({ context, listener })
+    if (this.#abortError !== undefined) listener(this.#abortError)
+    else this.#listen('aborted', listener)
+  }
+
+  /** Runs once if the exchange is aborted, or the application is asked to come to an end. At once if that has been. */
+  onStop(listener: (error: Error) => void): void {
+    const error = this.#abortError ?? this.#stopError
+    if (error !== undefined) listener(error)
+    else this.#listen('stopped', listener)
+  }
+
+  /** Runs once if the server begins to stop while the exchange is open. */
+  onDraining(listener: (error: Error) => void): void {
+    this.#listen('draining', listener)
+  }
+
+  /** The server has begun to stop. */
+  drain(error: Error): void {
+    this.#listeners?.tell(['draining'], error, this.host.log)
+  }
+
+  /** Asks the application to come to an end: it may still answer, but not for much longer. */
+  stop(error: Error): void {
+    if (!this.isOpen || this.#stopError !== undefined) return
+    this.#stopError = error
+    this.#listeners?.tell(['stopped'], error, this.host.log)
+    // Who waits for a body that comes slowly may want to give up.
+    this.#settle('body')
   }
 
   /** Another time than requestTimeout for the head, or than responseIdleTimeout between two pieces; see `allowanceOf`. False once over. */
@@ -282,7 +305,7 @@ export class Exchange extends AsyncResource {
     this.#settle('body')
     this.#settle('drain')
     this.#done?.reject(reason)
-    this.#onAbort = undefined
+    this.#listeners = undefined
   }
 
   #answered(): void {
@@ -290,7 +313,7 @@ export class Exchange extends AsyncResource {
     if (this.#done === undefined) this.#forget()
     this.#settle('body')
     this.#settle('drain')
-    this.#onAbort = undefined
+    this.#listeners = undefined
   }
 
   #abort(reason: number): void {
@@ -302,18 +325,15 @@ export class Exchange extends AsyncResource {
     this.#drain?.reject(error)
     this.#done?.reject(error)
     this.#drain = undefined
-    const listeners = this.#onAbort
-    this.#onAbort = undefined
-    if (listeners !== undefined) {
-      for (const { context, listener } of listeners) {
-        try {
-          context.runInAsyncScope(listener, undefined, error)
-        } catch (fault) {
-          this.host.log.error('an abort listener threw', fault)
-        }
-      }
-    }
+    const listeners = this.#listeners
+    this.#listeners = undefined
+    listeners?.tell(['aborted', 'stopped'], error, this.host.log)
+    this.host.abandoned.watch(this)
     this.#settle('body')
+  }
+
+  #listen(news: News, listener: (error: Error) => void): void {
+    if (this.isOpen) (this.#listeners ??= new Listeners()).add(news, listener)
   }
 
   #settle(which: 'body' | 'drain' | 'done'): void {
@@ -356,45 +376,12 @@ export function notifyExchange(id: number, kind: number, detail: number): void {
   exchange.runInAsyncScope(exchange.notify, exchange, kind, detail)
 }
 
+/** The exchanges of a server that JavaScript holds and that are open. */
+export function openExchangesOf(host: Host): Exchange[] {
+  return exchanges.flat().filter((one): one is Exchange => one?.host === host && one.isOpen)
+}
+
 /** How many exchanges JavaScript still holds: a gauge for tests and metrics. */
 export function openExchanges(): number {
   return exchanges.flat().filter((exchange) => exchange !== undefined).length
-}
-
-/** A header field as an application gives it; strings are Latin-1. */
-export type HeaderField = readonly [name: string | Uint8Array, value: string | Uint8Array]
-
-/**
- * Joins header fields into the border's form. Line feeds are left in: the count tells the addon, which
- * refuses them with a code. A colon in a name would go unseen there, because the first one ends the name.
- * @throws TypeError `ERR_HEADER_NAME` or `ERR_HEADER_VALUE` for what is no list of pairs.
- */
-export function joinHeaders(fields: readonly HeaderField[]): string {
-  if (!Array.isArray(fields)) throw typeErrorOf('ERR_HEADER_VALUE', 'Headers must be an array of [name, value] pairs.')
-  let joined = ''
-  for (let index = 0; index < fields.length; index++) {
-    const field: unknown = fields[index]
-    if (!Array.isArray(field)) throw typeErrorOf('ERR_HEADER_VALUE', 'A header must be a [name, value] pair.')
-    const name = headerNameOf(field[0])
-    const value: unknown = field[1]
-    joined += `${name}:${typeof value === 'string' ? value : headerValueOf(value)}\n`
-  }
-  return joined
-}
-
-/** A header name as a string. @throws TypeError `ERR_HEADER_NAME` for another type and for a colon. */
-export function headerNameOf(name: unknown): string {
-  const text = typeof name === 'string' ? name : latin1Of(name, 'ERR_HEADER_NAME', 'name')
-  if (text.includes(':')) throw typeErrorOf('ERR_HEADER_NAME', 'A header name must not hold a colon.')
-  return text
-}
-
-/** A header value as a string. @throws TypeError `ERR_HEADER_VALUE` for another type. */
-export function headerValueOf(value: unknown): string {
-  return typeof value === 'string' ? value : latin1Of(value, 'ERR_HEADER_VALUE', 'value')
-}
-
-function latin1Of(data: unknown, code: ErrorCode, what: string): string {
-  if (isUint8Array(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1')
-  throw typeErrorOf(code, `A header ${what} must be a string or bytes, not ${data === null ? 'null' : typeof data}.`)
 }

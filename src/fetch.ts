@@ -1,5 +1,6 @@
 /** The fetch interface: `fetch(request, info) -> Response | Promise<Response>`. */
 import { runInBackground } from './background.ts'
+import { drainingOf } from './draining.ts'
 import { GneissError } from './errors.ts'
 import { linkLightHeaders } from './fetch/headers.ts'
 import { LazyRequest, linkLazyRequest } from './fetch/request.ts'
@@ -31,6 +32,8 @@ export interface FetchInfo {
   readonly requestId: string
   /** The same as `extend` of the request. */
   readonly extend: (seconds: number) => boolean
+  /** The same as `draining` of the request. */
+  readonly draining: AbortSignal
 }
 
 /** Answers a request. It may be synchronous, which is the cheapest. */
@@ -97,6 +100,10 @@ class LazyInfo implements FetchInfo {
   get extend(): FetchInfo['extend'] {
     const exchange = this.#exchange
     return (seconds) => exchange.extend(seconds)
+  }
+
+  get draining(): AbortSignal {
+    return drainingOf(this.#exchange)
   }
 }
 

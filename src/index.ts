@@ -11,6 +11,7 @@ export { serve } from './server.ts'
 export type {
   AsgiApp,
   AsgiVersions,
+  DrainMessage,
   HttpDisconnectMessage,
   HttpRequestMessage,
   HttpResponseBodyMessage,
@@ -34,7 +35,7 @@ export type { CodeEntry, ErrorCode, Fault } from './errors.ts'
 export type { FetchApp, FetchAppObject, FetchHandler, FetchInfo, RemoteAddress } from './fetch.ts'
 export type { RequestExtras, ServerRequest } from './fetch/request.ts'
 export type { ResponseBody } from './fetch/response.ts'
-export type { Await, Hooks, MasterInfo, ServerInfo, WorkerExit } from './hooks.ts'
+export type { Await, Hooks, MasterInfo, RequestInfo, ResponseInfo, ServerInfo, WorkerExit } from './hooks.ts'
 export type { LogLevel } from './log.ts'
 export type { Config, Duration, OptionKey, Options, Size } from './options.ts'
 export type { InterfaceName } from './protocol.ts'

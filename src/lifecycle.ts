@@ -25,6 +25,8 @@ export interface EndOptions {
   readonly gracefulTimeout: number
   /** How long to serve on after SIGTERM before that, in seconds; none unless named. */
   readonly shutdownDelay?: number
+  /** What an error means that nobody handled. Default: `exit`. */
+  readonly onUncaught?: 'exit' | 'keep'
 }
 
 /** Seconds that open requests get after SIGINT and SIGQUIT, and after a second signal. */
@@ -167,9 +169,13 @@ export class Lifecycle {
 
   readonly #fault = (error: unknown): void => {
     if (this.#phase === 'loading' || this.#phase === 'starting') this.#handlers.failed(this.#phase, error)
-    const { log, gracefulTimeout } = this.#options
+    const { log, gracefulTimeout, onUncaught } = this.#options
     if (isEndOfRequest(error)) {
       log.debug('nobody handled an error that only says that a request has ended', error)
+      return
+    }
+    if (onUncaught === 'keep') {
+      log.error('uncaught error of the application: the process goes on, because onUncaught is keep', error)
       return
     }
     this.#exitCode = 1
@@ -220,9 +226,11 @@ export class Lifecycle {
       this.#end(exitCode)
       return
     }
+    // The server is to tell what is open that the end is near, and not to be the one who cuts: that is noted here.
+    this.#server.close({ timeout: QUICK_TIMEOUT + 0.2 }).catch(() => {})
     setTimeout(() => {
       this.#exitCode = exitCode
-      void this.#server.close({ timeout: 0 })
+      this.#server.close({ timeout: 0 }).catch(() => {})
     }, QUICK_TIMEOUT * 1000).unref()
   }
 }
@@ -266,4 +274,5 @@ const REQUEST_CODES: ReadonlySet<string> = new Set([
   'ERR_REQUEST_TIMEOUT',
   'ERR_RESPONSE_TIMEOUT',
   'ERR_SERVER_CLOSED',
+  'ERR_SHUTDOWN',
 ])

@@ -126,7 +126,7 @@ export interface NativeBind {
   port?: number
   /** Path of a Unix socket. */
   path?: string
-  /** Listening socket inherited from the parent. */
+  /** Listening socket inherited from the parent, or one of `bindListener`, which the server takes over. */
   fd?: number
 }
 

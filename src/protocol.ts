@@ -1,6 +1,7 @@
 /**
  * The contract between the rooms: types only. A leaf besides `exchange` and `log` types.
  */
+import type { Abandoned } from './abandoned.ts'
 import type { Exchange } from './exchange.ts'
 import type { Logger } from './log.ts'
 
@@ -16,6 +17,10 @@ export interface Host {
   readonly state: Record<string, unknown>
   /** Promises given to `waitUntil`; the server waits for them when it closes. */
   readonly background: Set<Promise<unknown>>
+  /** The server has begun to stop. */
+  isDraining: boolean
+  /** Counts applications that go on although their request was aborted. */
+  readonly abandoned: Abandoned
 }
 
 /**

@@ -3,8 +3,10 @@ import { isUint8Array } from 'node:util/types'
 
 import { readAll, requestChunks } from './bridge/request.ts'
 import { failUnanswered } from './dispatch.ts'
+import { drainingOf } from './draining.ts'
 import { GneissError, errorCodeOf, typeErrorOf } from './errors.ts'
-import { Phase, joinHeaders } from './exchange.ts'
+import { Phase } from './exchange.ts'
+import { joinHeaders } from './header-pairs.ts'
 import { RsgiScope } from './rsgi/scope.ts'
 
 import type { Exchange } from './exchange.ts'
@@ -75,17 +77,25 @@ export class RsgiProtocol implements AsyncIterable<Uint8Array> {
     return requestChunks(this.#exchange)
   }
 
-  /** Aborts once when the request is aborted before its end: the client has gone, or a deadline passed. Its reason has a code. */
+  /**
+   * Aborts once when the request is aborted before its end: the client has gone, or a deadline passed. Its reason
+   * has a code; with `ERR_SHUTDOWN` the server stops, and for a fifth of its time to stop the request may still be answered.
+   */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       const controller = new AbortController()
       this.#controller = controller
-      this.#exchange.onAbort((error) => controller.abort(error))
+      this.#exchange.onStop((error) => controller.abort(error))
     }
     return this.#controller.signal
   }
 
-  /** Fulfilled when the request is aborted before its end. After a normal end it stays pending. */
+  /** Aborts when the server begins to stop while the request is open. Nothing is cut yet: see `signal`. */
+  get draining(): AbortSignal {
+    return drainingOf(this.#exchange)
+  }
+
+  /** Fulfilled when the client has gone or the request was cut. After a normal end it stays pending. */
   clientDisconnect(): Promise<void> {
     // One promise for all who ask: a wait that is given up must not gather on the request.
     return (this.#disconnected ??= new Promise((resolve) => {

@@ -1,7 +1,9 @@
 /** One server in this process: binds, starts the application, serves, and stops without leaving anything. */
+import { Abandoned } from './abandoned.ts'
 import { createAsgiAdapter } from './asgi.ts'
 import { selectInterface } from './detect.ts'
 import { createDispatch, createNotify } from './dispatch.ts'
+import { Farewell } from './draining.ts'
 import { GneissError, codedError } from './errors.ts'
 import { createFetchAdapter } from './fetch.ts'
 import { installFetchGlobals } from './fetch/globals.ts'
@@ -20,6 +22,7 @@ import { StartupQueue } from './server/startup-queue.ts'
 
 import type { AsgiApp } from './asgi/types.ts'
 import type { FetchApp } from './fetch.ts'
+import type { RequestHooks } from './hooks.ts'
 import type { Logger } from './log.ts'
 import type { Dispatch, NativeConfig, NativeGate } from './native.ts'
 import type { Config, Duration, Options } from './options.ts'
@@ -49,20 +52,23 @@ export async function serve(app: App | string, options: Options = {}): Promise<S
   return await serveFinished(app, config)
 }
 
-/** The cell of a worker, and what is still to be done between the start of its application and the first connection. */
-export interface WorkerGate extends NativeGate {
+/** What the program adds to `serve`. */
+export interface WorkerParts {
+  /** The cell of one of several workers that share listeners: it accepts only when it is its turn. */
+  readonly gate?: NativeGate
+  /** What is still to be done between the start of the application and the first request. */
   readonly beforeOpen?: () => Promise<void>
+  readonly hooks?: RequestHooks | undefined
 }
 
 /**
- * What `serve` does, with a configuration that is finished: to read the values of one a second time takes longer than
- * to open the server. With `gate`, which names the cell of one of several workers that share listeners, it accepts only
- * from the moment its application has started, and only when it is its turn.
+ * What `serve` does, for the program, with a configuration that is finished: to read the values of one a second time
+ * takes longer than to open the server. With a gate it accepts only from the moment its application has started.
  */
-export async function serveFinished(app: App | string, config: Config, gate?: WorkerGate): Promise<Server> {
+export async function serveFinished(app: App | string, config: Config, parts: WorkerParts = {}): Promise<Server> {
   // What is no application is refused before anything is opened.
   const detection = typeof app === 'string' ? undefined : selectInterface(app, config.interface)
-  const server = new LocalServer(config, gate)
+  const server = new LocalServer(config, parts)
   try {
     if (detection === undefined) {
       const loaded = await loadApp(app as string, { interface: config.interface })
@@ -93,8 +99,9 @@ class LocalServer implements Server {
   readonly #host: Host
   readonly #queue = new StartupQueue()
   readonly #deadline = new Deadline()
+  readonly #farewell: Farewell
   readonly #drained: Promise<void>
-  readonly #beforeOpen: (() => Promise<void>) | undefined
+  readonly #parts: WorkerParts
   #dispatch: Dispatch
   #lifespan: Lifespan | undefined = undefined
   #closing: Promise<void> | undefined = undefined
@@ -102,12 +109,20 @@ class LocalServer implements Server {
   #finalStats: Stats | undefined = undefined
 
   /** Binds. @throws `ERR_BIND`. */
-  constructor(config: Config, gate: WorkerGate | undefined) {
+  constructor(config: Config, parts: WorkerParts) {
     const log = createLogger(config.logLevel)
     this.#config = config
     this.#log = log
-    this.#beforeOpen = gate?.beforeOpen
-    this.#host = { log, rootPath: config.rootPath, state: {}, background: new Set() }
+    this.#parts = parts
+    this.#host = {
+      log,
+      rootPath: config.rootPath,
+      state: {},
+      background: new Set(),
+      isDraining: false,
+      abandoned: new Abandoned(toMilliseconds(config.disconnectGrace)),
+    }
+    this.#farewell = new Farewell(this.#host)
     this.#dispatch = (...request) => this.#queue.add(...request)
     let setDrained!: () => void
     this.#drained = new Promise((resolve) => {
@@ -119,9 +134,7 @@ class LocalServer implements Server {
       setDrained()
     })
     this.#number = listen(
-      gate === undefined
-        ? toNativeConfig(config)
-        : { ...toNativeConfig(config), gate: { fd: gate.fd, index: gate.index } },
+      parts.gate === undefined ? toNativeConfig(config) : { ...toNativeConfig(config), gate: parts.gate },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
         if (kind === EventKind.refused) return this.#logRefusals()
@@ -143,8 +156,12 @@ class LocalServer implements Server {
     const lifespan = createLifespan(name, app, { mode, log: this.#log, state: this.#host.state })
     await lifespan.startup()
     this.#lifespan = lifespan
-    await this.#beforeOpen?.()
-    this.#dispatch = createDispatch(adapter, this.#host)
+    const { beforeOpen, hooks } = this.#parts
+    await beforeOpen?.()
+    this.#dispatch =
+      hooks === undefined
+        ? createDispatch(adapter, this.#host)
+        : (await import('./dispatch/hooked.ts')).createHookedDispatch(adapter, this.#host, hooks)
     this.#queue.release(this.#dispatch)
     native.openServer(this.#number)
   }
@@ -165,7 +182,9 @@ class LocalServer implements Server {
 
   stats(): Stats {
     if (this.#finalStats !== undefined) return this.#finalStats
-    return { ...native.stats(this.#number), background: this.#host.background.size } as Stats
+    const { background, abandoned } = this.#host
+    const counts = { background: background.size, requestsAbandonedTotal: abandoned.total }
+    return { ...native.stats(this.#number), ...counts } as Stats
   }
 
   ref(): this {
@@ -196,7 +215,10 @@ class LocalServer implements Server {
 
   #close(timeout: number): Promise<void> {
     const isEarlier = this.#deadline.bringForward(timeout)
-    if (isEarlier && this.#finalStats === undefined) native.closeServer(this.#number, timeout)
+    if (isEarlier && this.#finalStats === undefined) {
+      native.closeServer(this.#number, timeout)
+      this.#farewell.begin(timeout)
+    }
     this.#closing ??= this.#stop()
     return this.#closing
   }
@@ -204,10 +226,12 @@ class LocalServer implements Server {
   async #stop(): Promise<void> {
     try {
       await this.#drained
+      this.#farewell.end()
       await this.#finishBackground()
       await this.#stopApplication()
     } finally {
       this.#deadline.clear()
+      this.#host.abandoned.end()
       this.#restoreGlobals?.()
       untrack(this)
     }

@@ -9,6 +9,7 @@ import { importPreloads, loadHooks } from './config.ts'
 import { selectInterface } from './detect.ts'
 import { GneissError, errorCodeOf } from './errors.ts'
 import { installFetchGlobals } from './fetch/globals.ts'
+import { requestHooksOf } from './hooks.ts'
 import { loadApp } from './loader.ts'
 import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
@@ -19,22 +20,30 @@ import { Descriptor, isMasterMessage } from './workers/protocol.ts'
 import { ExitCode, IGNORED_BY_WORKERS } from './workers/tables.ts'
 
 import type { ErrorCode } from './errors.ts'
-import type { Hooks } from './hooks.ts'
+import type { HookName, Hooks } from './hooks.ts'
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
+import type { WorkerParts } from './server.ts'
 import type { App, Server } from './server/types.ts'
 import type { StartMessage, WorkerMessage } from './workers/protocol.ts'
 
 /** Milliseconds for the hook of a quick stop. */
 const INT_GRACE = 100
 
+/** Milliseconds for the hook of an abort; a little more and the master kills. */
+const ABORT_GRACE = 250
+
 let hooks: Partial<Hooks> = {}
 let start: StartMessage
+let interrupting: Promise<void> | undefined
 
 const lifecycle = new Lifecycle({
   failed: (phase, error) => fail(loadFailure(phase, error)),
   stalled: (phase) => fail(stallFailure(phase)),
-  leaving: (reason) => tell({ gneiss: 'leaving', reason }),
+  leaving: (reason, isQuick) => {
+    tell({ gneiss: 'leaving', reason })
+    if (isQuick) void interrupt()
+  },
 })
 for (const signal of IGNORED_BY_WORKERS) process.on(signal, () => {})
 process.on('SIGUSR1', () => {})
@@ -74,12 +83,15 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
   const server = { masterPid: process.ppid, log }
   await importPreloads(config)
   if (hooksFile !== undefined) hooks = await loadHooks(hooksFile)
+  if (hooks.workerAbort !== undefined) process.on('SIGABRT', abort)
   await runHook('postFork', () => hooks.postFork?.(server, worker))
   const loaded = module === undefined ? await loadApplication(config) : await makeApplication(config, module)
-  lifecycle.starting({ log, gracefulTimeout: config.gracefulTimeout })
+  const { gracefulTimeout, onUncaught } = config
+  lifecycle.starting({ log, gracefulTimeout, onUncaught })
   const running = await serve(config, loaded, {
-    ...gate,
+    gate,
     beforeOpen: () => runHook('postWorkerInit', () => hooks.postWorkerInit?.(worker)),
+    hooks: requestHooksOf(hooks, worker),
   })
   if (lifecycle.serving(running)) {
     const { mode } = running.stats()
@@ -133,21 +145,42 @@ async function loadApplication(config: Config): Promise<LoadedApp> {
 async function serve(
   config: Config,
   loaded: Pick<LoadedApp, 'app' | 'interface'>,
-  gate: Parameters<typeof serveFinished>[2],
+  parts: WorkerParts,
 ): Promise<Server> {
   const bind = config.bind.map((_, index) => `fd://${Descriptor.listeners + index}`)
   const { interface: name } = loaded
-  return await serveFinished(loaded.app as App, { ...config, bind, interface: name, fastResponse: false }, gate)
+  return await serveFinished(loaded.app as App, { ...config, bind, interface: name, fastResponse: false }, parts)
 }
 
 async function stop(timeout: number, isQuick: boolean): Promise<void> {
-  if (isQuick && hooks.workerInt !== undefined) {
-    const late = new Promise<void>((resolve) => {
-      setTimeout(resolve, INT_GRACE).unref()
-    })
-    await Promise.race([late, (async () => hooks.workerInt?.(start.worker))().catch(() => {})])
-  }
+  if (isQuick) await interrupt()
   lifecycle.stop(timeout)
+}
+
+/** A quick stop, whoever asks for it: the hook hears of it once. */
+function interrupt(): Promise<void> {
+  const { workerInt } = hooks
+  if (workerInt !== undefined) interrupting ??= runWithin('workerInt', INT_GRACE, () => workerInt(start.worker))
+  return interrupting ?? Promise.resolve()
+}
+
+/** The loop turns, else nobody would be here. The hook has its time, then the signal does what it always does. */
+function abort(): void {
+  process.off('SIGABRT', abort)
+  void runWithin('workerAbort', ABORT_GRACE, () => hooks.workerAbort?.(start.worker)).then(() =>
+    process.kill(process.pid, 'SIGABRT'),
+  )
+}
+
+/** Runs a hook of the end, for so many milliseconds at most. What it throws changes nothing any more. */
+async function runWithin(name: HookName, milliseconds: number, hook: () => void | Promise<void>): Promise<void> {
+  const late = new Promise<void>((resolve) => {
+    setTimeout(resolve, milliseconds).unref()
+  })
+  const work = (async () => hook())().catch((error: unknown) =>
+    createLogger(start.config.logLevel).error(`the hook ${name} failed`, error),
+  )
+  await Promise.race([late, work])
 }
 
 /** A hook before the worker is ready: it may refuse. */

@@ -1,6 +1,6 @@
 /** The head of an ASGI response: checked when the application hands it over, sent later. */
 import { typeErrorOf } from '../errors.ts'
-import { headerNameOf, headerValueOf } from '../exchange.ts'
+import { headerNameOf, headerValueOf } from '../header-pairs.ts'
 import { FieldKind, fieldNameOf } from '../header-text.ts'
 
 import type { HttpResponseStartMessage } from './types.ts'

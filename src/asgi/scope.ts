@@ -78,6 +78,7 @@ class LazyHttpScope {
         return (scope.extensions = {
           'http.response.trailers': {},
           'gneiss.timeout': {},
+          'gneiss.drain': {},
           'gneiss.request_id': { id: requestIdOf(exchange) },
         })
     }

@@ -55,9 +55,18 @@ export interface HttpRequestMessage {
   more_body: boolean
 }
 
-/** The client has gone, or the response is complete. */
+/** The client has gone, the response is complete, or the server stops and will not wait much longer. */
 export interface HttpDisconnectMessage {
   type: 'http.disconnect'
+}
+
+/**
+ * The server has begun to stop. It comes once, from the next `receive`, for an application that has sent the same
+ * message before; nothing is cut yet. `http.disconnect` comes when four fifths of the time to stop are over, and
+ * in the last fifth the response may still be completed.
+ */
+export interface DrainMessage {
+  type: 'gneiss.drain'
 }
 
 /** The application shall start. */
@@ -74,6 +83,7 @@ export interface LifespanShutdownMessage {
 export type ReceiveMessage =
   | HttpRequestMessage
   | HttpDisconnectMessage
+  | DrainMessage
   | LifespanStartupMessage
   | LifespanShutdownMessage
 
@@ -136,6 +146,7 @@ export type SendMessage =
   | HttpResponseBodyMessage
   | HttpResponseTrailersMessage
   | TimeoutMessage
+  | DrainMessage
   | LifespanStartupAnswer
   | LifespanShutdownAnswer
 

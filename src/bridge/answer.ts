@@ -29,6 +29,8 @@ export interface Answer {
   cut(): void
   /** Runs once, at once, when the client has gone or the answer was taken from us. */
   onGone(listener: (reason: Error) => void): void
+  /** Runs once when the server asks for an end that may still be a complete one. Whoever cannot know never calls it. */
+  onStop(listener: () => void): void
   /** A source failed while it was closed: no harm to the answer, but its owner should know. */
   report(error: unknown): void
 }
@@ -167,6 +169,7 @@ class Mover extends AsyncResource {
       this.#outcome.resolve()
     })
     if (!answer.isOpen) return undefined
+    answer.onStop(() => this.#source.finish())
     const starting = answer.start()
     return isThenable(starting) ? starting.then(() => this.#sendHeld()) : this.#sendHeld()
   }

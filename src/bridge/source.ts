@@ -78,6 +78,9 @@ export abstract class PieceSource implements AsyncIterable<unknown> {
     return this.end(reason)
   }
 
+  /** Asks for an end that is a complete one. Most sources have none before their own: half a file must not look whole. */
+  finish(): void {}
+
   [Symbol.asyncIterator](): AsyncIterator<unknown, unknown> {
     return {
       next: async () => this.next(),

@@ -8,6 +8,7 @@
 import { runInBackground } from '../background.ts'
 import { readAll, requestStream } from '../bridge/request.ts'
 import { isUsed } from '../bridge/source.ts'
+import { drainingOf } from '../draining.ts'
 import { typeErrorOf } from '../errors.ts'
 import { Meta } from '../native.ts'
 import { requestIdOf } from '../request-id.ts'
@@ -35,6 +36,11 @@ export interface RequestExtras {
    * the request is over; throws a TypeError `ERR_OPTION` for what is no number of seconds.
    */
   readonly extend: (seconds: number) => boolean
+  /**
+   * Aborts when the server begins to stop while the request is open. Nothing is cut yet: `signal` aborts when four
+   * fifths of the time to stop are over, and in the last fifth the request may still be answered.
+   */
+  readonly draining: AbortSignal
 }
 
 /**
@@ -80,7 +86,7 @@ export class LazyRequest {
       const controller = new AbortController()
       this.#controller = controller
       // The exchange holds the controller, so the signal fires also if the application kept nothing else.
-      this.#exchange.onAbort((error) => controller.abort(abortReasonOf(error)))
+      this.#exchange.onStop((error) => controller.abort(abortReasonOf(error)))
     }
     return this.#controller.signal
   }
@@ -154,6 +160,10 @@ export class LazyRequest {
   get extend(): RequestExtras['extend'] {
     const exchange = this.#exchange
     return (seconds) => exchange.extend(seconds)
+  }
+
+  get draining(): AbortSignal {
+    return drainingOf(this.#exchange)
   }
 
   // What a request that came in from the network has for the rest: the standard's defaults.

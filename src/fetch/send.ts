@@ -116,6 +116,10 @@ class ExchangeAnswer implements Answer, Outcome {
     this.#exchange.onAbort(listener)
   }
 
+  onStop(listener: () => void): void {
+    this.#exchange.onStop(listener)
+  }
+
   report(error: unknown): void {
     this.#exchange.host.log.error('a response source failed while it was closed', error)
   }

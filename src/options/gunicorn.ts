@@ -24,7 +24,6 @@ const IGNORED: Readonly<Record<string, string>> = {
 }
 
 const LATER = 'it is not available in this version'
-const HOOKS = 'this hook is not available in this version'
 const LOGGING = 'the log goes to stderr; choose what is logged with --log-level'
 const TLS = 'TLS is not available in this version; end it in a proxy in front'
 const PROXY = 'the PROXY protocol is not spoken in this version; --forwarded-allow-ips names proxies that speak HTTP'
@@ -56,6 +55,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   forwarderHeaders: FORWARDED,
   headerMap: STRICT,
   http: ONE_PROTOCOL,
+  keepalive: 'write keepAlive',
   keyfile: TLS,
   logConfig: LOGGING,
   logConfigDict: LOGGING,
@@ -66,19 +66,16 @@ const REFUSED: Readonly<Record<string, string>> = {
   logSyslogPrefix: LOGGING,
   logSyslogTo: LOGGING,
   loggerClass: LOGGING,
+  loglevel: 'write logLevel',
   maxRequests: RESTART,
   maxRequestsJitter: RESTART,
   noSendfile: LATER,
   noWs: ONE_PROTOCOL,
-  onReload: HOOKS,
   paste: 'it configures Python; use --config',
   pasteGlobal: 'it configures Python; use --config',
   permitObsoleteFolding: STRICT,
   permitUnconventionalHttpMethod: STRICT,
   permitUnconventionalHttpVersion: STRICT,
-  postRequest: HOOKS,
-  preExec: HOOKS,
-  preRequest: HOOKS,
   proxyAllowFrom: PROXY,
   proxyAllowIps: PROXY,
   proxyProtocol: PROXY,
@@ -90,7 +87,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   secureSchemeHeaders: FORWARDED,
   sendfile: LATER,
   spew: 'use the inspector of Node',
-  sslContext: TLS,
   sslVersion: TLS,
   staticPathExpires: FILES,
   staticPathMount: FILES,
@@ -102,11 +98,10 @@ const REFUSED: Readonly<Record<string, string>> = {
   syslogAddr: LOGGING,
   threads: 'JavaScript of one process runs on one thread; start more processes',
   tmpUploadDir: 'bodies are streamed to the application, never written to files',
-  workerAbort: HOOKS,
-  workerClass: 'there is one class of worker; --interface and --runtime-mode choose what it does',
   workersLifetime: RESTART,
   workersMaxRss: RESTART,
   ws: ONE_PROTOCOL,
+  wsgiApp: 'write app',
 }
 
 /** Keys of Gunicorn's files that differ from its flags. */
@@ -127,7 +122,6 @@ const RENAMED: Readonly<Record<string, string>> = {
 const SHORT: Readonly<Record<string, string>> = {
   D: 'daemon',
   R: 'enableStdioInheritance',
-  k: 'workerClass',
 }
 
 /** From any spelling without its separators to the row. */

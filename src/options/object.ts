@@ -1,5 +1,6 @@
 /** Options written as an object: in a configuration file, or for `serve`. */
 import { GneissError } from '../errors.ts'
+import { HOOK_NAMES } from '../hooks.ts'
 import { OPTION_KEYS, entryOf, isOptionKey } from '../options.ts'
 import { suggestionOf } from '../suggest.ts'
 import { gunicornAdvice } from './gunicorn.ts'
@@ -26,7 +27,8 @@ export function layerOfObject(options: object, origin: Origin): Layer {
     if (!isOptionKey(key)) {
       const advice = gunicornAdvice(key)
       if (advice === undefined) {
-        throw new GneissError('ERR_OPTION', `unknown option ${name}${where}${suggestionOf(key, OPTION_KEYS)}`)
+        const known = typeof value === 'function' ? [...OPTION_KEYS, ...HOOK_NAMES] : OPTION_KEYS
+        throw new GneissError('ERR_OPTION', `unknown option ${name}${where}${suggestionOf(key, known)}`)
       }
       if (advice.isRefused)
         throw new GneissError('ERR_OPTION', `option ${name}${where} is not an option of gneiss: ${advice.text}`)

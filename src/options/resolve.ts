@@ -83,13 +83,6 @@ export function resolveServeOptions(options: Options = {}): Resolved {
   return resolveOptions([layerOfObject(options, { kind: 'call' })], 'library')
 }
 
-/** The part of a finished configuration that `serve` takes. */
-export function serveOptionsOf(config: Config): Options {
-  return Object.fromEntries(
-    OPTION_KEYS.filter((key) => entryOf(key).isForProgram !== true).map((key) => [key, config[key]]),
-  )
-}
-
 /** An origin as the printed configuration names it. */
 export function describeOrigin(origin: Origin): string {
   switch (origin.kind) {

@@ -17,6 +17,12 @@ export const SUPERVISION_OPTIONS = {
     isForProgram: true,
     doc: 'Longest turn of the event loop of a worker; stored for the watchdog, which is not available in this version.',
   },
+  disconnectGrace: {
+    type: 'duration',
+    default: 3,
+    range: [0.1, 604_800],
+    doc: 'Time for the application to notice that its client has left, then the request is counted as abandoned.',
+  },
   shutdownDelay: {
     type: 'duration',
     default: 0,
@@ -24,6 +30,21 @@ export const SUPERVISION_OPTIONS = {
     zero: 'off',
     isForProgram: true,
     doc: 'After SIGTERM, how long to serve on before the stop begins; 5s is right behind Kubernetes.',
+  },
+  onUncaught: {
+    type: 'enum',
+    values: ['exit', 'keep'],
+    default: 'exit',
+    isForProgram: true,
+    doc: 'After an error that nobody handled: exit finishes open requests and ends the process, keep only logs it.',
+  },
+  workerClass: {
+    type: 'enum',
+    values: ['async'],
+    default: 'async',
+    short: 'k',
+    isForProgram: true,
+    doc: 'Class of the workers. There is one in this version: a worker serves many requests at a time.',
   },
   crashLoop: {
     type: 'enum',
@@ -62,7 +83,7 @@ export const SUPERVISION_OPTIONS = {
     short: 'p',
     placeholder: 'FILE',
     isForProgram: true,
-    doc: 'File for the process number of the master; it stays locked, so that a second start is refused.',
+    doc: 'File for the process number of the program; it stays locked, so that a second start is refused.',
   },
   user: {
     type: 'string',
@@ -70,7 +91,7 @@ export const SUPERVISION_OPTIONS = {
     short: 'u',
     placeholder: 'USER',
     isForProgram: true,
-    doc: 'User, by name or number, that workers become before they load anything; the master stays what it is.',
+    doc: 'User, by name or number, that workers become before they load anything; the master stays what it is. Without a master, the process when it has bound.',
   },
   group: {
     type: 'string',
@@ -78,13 +99,13 @@ export const SUPERVISION_OPTIONS = {
     short: 'g',
     placeholder: 'GROUP',
     isForProgram: true,
-    doc: 'Group, by name or number, that workers become before they load anything.',
+    doc: 'Group, by name or number, that is taken together with the user.',
   },
   initgroups: {
     type: 'boolean',
     default: false,
     isForProgram: true,
-    doc: 'Workers also take the other groups of the user.',
+    doc: 'The other groups of the user are taken as well.',
   },
   umask: {
     type: 'string',

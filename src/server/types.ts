@@ -22,6 +22,8 @@ export interface Stats {
   readonly responseBytes: number
   /** Promises given to `waitUntil` that are still pending. */
   readonly background: number
+  /** Requests whose application went on for longer than `disconnectGrace` after they were aborted. */
+  readonly requestsAbandonedTotal: number
   readonly [name: string]: number | string
 }
 

@@ -97,6 +97,10 @@ class AsgiAnswer implements Answer {
     else if (this.#wrapped !== undefined) void this.#watch(this.#wrapped, listener)
   }
 
+  onStop(listener: () => void): void {
+    this.#exchange?.onStop(listener)
+  }
+
   report(error: unknown): void {
     reportLate(this.#exchange, error)
   }

@@ -1,5 +1,5 @@
 /** Server-sent events as pieces of a body (HTML standard, section 9.2). */
-import { toPiece, isThenable } from '../bridge/piece.ts'
+import { ignore, isThenable, toPiece } from '../bridge/piece.ts'
 import { PieceSource } from '../bridge/source.ts'
 import { GneissError, typeErrorOf } from '../errors.ts'
 import { toMilliseconds } from '../options/native.ts'
@@ -63,6 +63,7 @@ export class EventSource extends PieceSource {
   #arrived: { step: Step } | { error: unknown } | undefined = undefined
   #waiting: { resolve: (step: Step) => void; reject: (error: unknown) => void } | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
+  #isFinished = false
 
   /** @throws `ERR_OPTION` for a bad duration. */
   constructor(events: PieceSource, { retry, keepAlive = KEEP_ALIVE }: EventOptions) {
@@ -72,7 +73,19 @@ export class EventSource extends PieceSource {
     this.#events = events
   }
 
+  /** Every event is whole by itself, and whoever listens comes again: somewhere else, if this server stops. */
+  override finish(): void {
+    if (!this.isOpen || this.#isFinished) return
+    this.#isFinished = true
+    clearTimeout(this.#timer)
+    const closing = closeQuietly(this.#events)
+    if (isThenable(closing)) closing.then(undefined, ignore)
+    this.#waiting?.resolve(LAST)
+    this.#waiting = undefined
+  }
+
   protected override ask(): Step | PromiseLike<Step> {
+    if (this.#isFinished) return LAST
     if (this.#opening !== '') {
       const value = this.#opening
       this.#opening = ''
@@ -125,7 +138,7 @@ export class EventSource extends PieceSource {
     } catch (error) {
       clearTimeout(this.#timer)
       const closing = this.#events.close(error)
-      if (isThenable(closing)) closing.then(undefined, () => undefined)
+      if (isThenable(closing)) closing.then(undefined, ignore)
       throw error
     }
   }
@@ -157,6 +170,17 @@ export class EventSource extends PieceSource {
       this.#waiting = undefined
       waiting?.resolve({ done: false, value: ':\n\n' })
     }, this.#silence).unref()
+  }
+}
+
+const LAST: Step = { done: true, value: undefined }
+
+/** What its end throws is of no interest to an answer that ends well. */
+function closeQuietly(source: PieceSource): unknown {
+  try {
+    return source.close()
+  } catch {
+    return undefined
   }
 }
 

@@ -85,6 +85,10 @@ class RsgiAnswer implements Answer {
     })
   }
 
+  onStop(listener: () => void): void {
+    this.#exchange?.onStop(listener)
+  }
+
   report(error: unknown): void {
     reportLate(this.#exchange, error)
   }

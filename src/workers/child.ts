@@ -28,6 +28,8 @@ export interface Launch {
   readonly file: string
   /** Arguments of the program: shown to people and to the application. */
   readonly argv: readonly string[]
+  /** It has a hook that hears of it before it is killed. */
+  readonly hasAbortHook: boolean
 }
 
 /** Called when something happens to a worker. */
@@ -38,6 +40,9 @@ export interface ChildEvents {
 
 /** How far a worker is. */
 export type ChildState = 'booting' | 'ready' | 'leaving' | 'gone'
+
+/** Milliseconds that the hook workerAbort has before SIGKILL. */
+const ABORT_GRACE = 300
 
 /** Milliseconds between asking a worker that did not start to end, and killing it. */
 const LAST_GRACE = 2000
@@ -65,11 +70,14 @@ export class WorkerChild {
   wasKilled = false
 
   readonly #process: ChildProcess
+  readonly #hasAbortHook: boolean
   readonly #timers = new Set<NodeJS.Timeout>()
   #killTimer: NodeJS.Timeout | undefined = undefined
+  #abortTimer: NodeJS.Timeout | undefined = undefined
 
   constructor(launch: Launch, start: Omit<StartMessage, 'gneiss'>, events: ChildEvents) {
     this.cell = start.cell
+    this.#hasAbortHook = launch.hasAbortHook
     const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', launch.cells, ...launch.listeners]
     this.#process = spawn(
       process.execPath,
@@ -103,12 +111,10 @@ export class WorkerChild {
     this.killAfter(timeout * 1000 + KILL_MARGIN)
   }
 
-  /** Kills it unless it ends within so many milliseconds. */
+  /** Kills it unless it ends within so many milliseconds. A second call may shorten the time. */
   killAfter(milliseconds: number): void {
-    clearTimeout(this.#killTimer)
-    this.#killTimer = this.#later(milliseconds, () => {
+    this.#killAfter(milliseconds, () => {
       this.wasKilled = true
-      this.signal('SIGKILL')
     })
   }
 
@@ -118,8 +124,21 @@ export class WorkerChild {
       if (this.state !== 'booting') return
       this.isBootOverdue = true
       this.signal('SIGTERM')
-      this.#later(LAST_GRACE, () => this.signal('SIGKILL'))
+      this.#killAfter(LAST_GRACE, () => {})
     })
+  }
+
+  /** SIGABRT comes before SIGKILL only if somebody waits for it: it would end everything else at once. */
+  #killAfter(milliseconds: number, note: () => void): void {
+    clearTimeout(this.#abortTimer)
+    clearTimeout(this.#killTimer)
+    const end = (signal: NodeJS.Signals): void => {
+      note()
+      this.signal(signal)
+    }
+    if (this.#hasAbortHook)
+      this.#abortTimer = this.#later(Math.max(0, milliseconds - ABORT_GRACE), () => end('SIGABRT'))
+    this.#killTimer = this.#later(milliseconds, () => end('SIGKILL'))
   }
 
   /** Says that log files were moved away. */

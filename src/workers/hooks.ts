@@ -1,4 +1,6 @@
 /** Runs the hooks of a master. */
+import { GneissError } from '../errors.ts'
+
 import type { Await, Hooks, MASTER_HOOKS, MasterInfo } from '../hooks.ts'
 import type { Logger } from '../log.ts'
 
@@ -16,7 +18,10 @@ export class MasterHooks {
   }
 
   /** Runs a hook if there is one. Fulfilled when it has ended, or after the time that it has. */
-  async run<Name extends (typeof MASTER_HOOKS)[number]>(name: Name, ...args: Parameters<Hooks[Name]>): Promise<void> {
+  async run<Name extends (typeof MASTER_HOOKS)[number] | 'workerExit'>(
+    name: Name,
+    ...args: Parameters<Hooks[Name]>
+  ): Promise<void> {
     const hook = this.#hooks[name] as ((...all: unknown[]) => Await) | undefined
     if (hook === undefined) return
     try {
@@ -27,12 +32,17 @@ export class MasterHooks {
     }
   }
 
-  /** Runs `onStarting`, which may refuse. @throws What it throws. */
+  /** Runs `onStarting`, which may refuse. @throws `ERR_HOOK` with what it throws as the cause. */
   async start(server: MasterInfo): Promise<void> {
     const { onStarting } = this.#hooks
     if (onStarting === undefined) return
-    const isDone = await within(this.#timeout, async () => onStarting(server))
-    if (!isDone) this.#log.warn('the hook onStarting takes longer than hookTimeout; the server goes on without it')
+    try {
+      const isDone = await within(this.#timeout, async () => onStarting(server))
+      if (!isDone) this.#log.warn('the hook onStarting takes longer than hookTimeout; the server goes on without it')
+    } catch (cause) {
+      const reason = (cause as Error)?.message ?? String(cause)
+      throw new GneissError('ERR_HOOK', `the hook onStarting failed: ${reason}`, { cause })
+    }
   }
 }
 

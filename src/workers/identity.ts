@@ -25,7 +25,7 @@ export function identityOf(config: Config): Identity {
   if (isChange && process.getuid?.() !== 0)
     throw new GneissError(
       'ERR_OPTION',
-      '--user and --group need a master that runs as root; leave them out, or let the service manager change the user',
+      '--user and --group need a process that runs as root; leave them out, or let the service manager change the user',
     )
   return identity
 }
@@ -47,7 +47,7 @@ export function assume(config: Config): void {
   } catch (cause) {
     throw new GneissError(
       'ERR_OPTION',
-      `the worker cannot become ${config.user ?? ''}:${config.group ?? ''}: ${(cause as Error).message}`,
+      `the process cannot become ${config.user ?? ''}:${config.group ?? ''}: ${(cause as Error).message}`,
       {
         cause,
       },

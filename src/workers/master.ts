@@ -5,7 +5,7 @@
 import { closeSync, openSync } from 'node:fs'
 
 import { formatBanner, formatReady, formatStopped } from '../banner.ts'
-import { GneissError, codedError } from '../errors.ts'
+import { GneissError } from '../errors.ts'
 import { createLogger } from '../log.ts'
 import { native } from '../native.ts'
 import { urlOf } from '../options/address.ts'
@@ -14,6 +14,7 @@ import { MasterHooks } from './hooks.ts'
 import { identityOf } from './identity.ts'
 import { bindListeners, releaseListeners } from './listeners.ts'
 import { reapOrphans } from './orphans.ts'
+import { takePidfile } from './pidfile.ts'
 import { RestartPolicy } from './policy.ts'
 import { Pool } from './pool.ts'
 import { ServiceManager } from './service.ts'
@@ -114,13 +115,7 @@ class Master {
 
   async #start(): Promise<void> {
     const { config } = this.#options
-    try {
-      await this.#hooks.start(this.#info)
-    } catch (cause) {
-      throw new GneissError('ERR_HOOK', `the hook onStarting failed: ${(cause as Error)?.message ?? String(cause)}`, {
-        cause,
-      })
-    }
+    await this.#hooks.start(this.#info)
     this.#listeners = bindListeners(config, identityOf(config))
     const count = config.workers + Math.max(config.workers, SPARE_CELLS)
     const cells = native.createCells(count)
@@ -131,7 +126,9 @@ class Master {
       crashLoopGrace: config.crashLoopGrace * 1000,
     })
     const { startDirectory, file, argv, hooksFile } = this.#options
-    const launch = { cells, listeners: this.#listeners.map(({ fd }) => fd), startDirectory, file, argv }
+    const hasAbortHook = this.#options.hooks.workerAbort !== undefined
+    const listeners = this.#listeners.map(({ fd }) => fd)
+    const launch = { cells, listeners, startDirectory, file, argv, hasAbortHook }
     this.#pool = new Pool(
       { config, log: this.#log, launch, policy, cells: count, hooksFile, module: this.#options.module },
       {
@@ -306,20 +303,6 @@ class Master {
   #tellStatus(): void {
     this.#service.status(this.#status)
   }
-}
-
-function takePidfile(path: string): void {
-  let isOurs: boolean
-  try {
-    isOurs = native.lockPidfile(path)
-  } catch (cause) {
-    throw new GneissError('ERR_PIDFILE', (codedError(cause) as Error).message, { cause })
-  }
-  if (!isOurs)
-    throw new GneissError(
-      'ERR_PIDFILE',
-      `another process holds the pid file ${path}; stop that one first, or name another file`,
-    )
 }
 
 function endingOf({ code, signal }: Death): string {

@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gneiss_core::{
-    AccessLog, Bind, BodyRoute, Counter, Counters, Endpoint, FORWARDED_ALLOW_IPS, ServerConfig,
-    TrustedPeers,
+    AccessLog, Bind, BodyRoute, Endpoint, FORWARDED_ALLOW_IPS, ServerConfig, TrustedPeers,
 };
 use napi_derive::napi;
 

@@ -337,13 +337,8 @@ pub(crate) fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure>
     match bind.place() {
         Some(Place::Bind(bind)) => Listener::bind(&bind, backlog)
             .map_err(|error| refusal(format!("cannot listen on {bind}"), error)),
-        Some(Place::Adopt(fd)) => {
-            let socket = sys::adopt_descriptor(fd).ok_or_else(|| {
-                napi::Error::new(Code::Bind, format!("file descriptor {fd} is not open"))
-            })?;
-            Listener::adopt(socket)
-                .map_err(|error| refusal(format!("cannot listen on file descriptor {fd}"), error))
-        }
+        Some(Place::Adopt(fd)) => workers::adopt(fd)
+            .map_err(|error| refusal(format!("cannot listen on file descriptor {fd}"), error)),
         None => Err(napi::Error::new(
             Code::Option,
             "bind needs one of host and port, path, fd".to_owned(),

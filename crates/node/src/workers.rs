@@ -114,6 +114,21 @@ pub fn release_listener(fd: i32) -> bool {
     true
 }
 
+/// A listener by its descriptor: one that was bound here and is given away for good, or one that the
+/// process was started with.
+pub(crate) fn adopt(fd: i32) -> io::Result<Listener> {
+    let mut listeners = lock(&LISTENERS);
+    let known = listeners
+        .iter()
+        .position(|listener| listener.socket().as_raw_fd() == fd);
+    if let Some(place) = known {
+        return Ok(listeners.swap_remove(place));
+    }
+    let socket = sys::adopt_descriptor(fd)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not open"))?;
+    Listener::adopt(socket)
+}
+
 /// Removes the files of the Unix sockets that were released.
 #[napi]
 pub fn remove_socket_files() {

@@ -1,0 +1,161 @@
+/**
+ * The program without a master (`--workers 0`): one process does what a master and its worker do, in the
+ * same order. What takes privileges comes first, and the application is loaded when they are given up.
+ */
+import { GneissError } from './errors.ts'
+import { requestHooksOf } from './hooks.ts'
+import { native } from './native.ts'
+import { MasterHooks, within } from './workers/hooks.ts'
+import { assume, identityOf } from './workers/identity.ts'
+import { bindListeners, releaseListeners } from './workers/listeners.ts'
+import { takePidfile } from './workers/pidfile.ts'
+
+import type { Hooks, MasterInfo, ServerInfo } from './hooks.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { Logger } from './log.ts'
+import type { Config } from './options.ts'
+import type { InterfaceName } from './protocol.ts'
+import type { App, Server } from './server/types.ts'
+import type { BoundListener } from './workers/listeners.ts'
+import type { WorkerInfo } from './workers/protocol.ts'
+
+/** What one process is started with. */
+export interface AloneOptions<Loaded> {
+  readonly config: Config
+  readonly hooks: Partial<Hooks>
+  readonly log: Logger
+  readonly lifecycle: Pick<Lifecycle, 'ended' | 'serving' | 'starting'>
+  /** The light `Response` is to be the global one while the server lives; the command line has seen to that. */
+  readonly fastResponse: boolean
+  /** Has the application made. Called when the process is who it will be. */
+  load(): Promise<Loaded>
+  /** The server accepts connections. */
+  announce(server: Server, loaded: Loaded): void
+}
+
+/** Milliseconds for the hooks of a quick stop and of an abort, as in a worker. */
+const LAST_WORDS = { workerInt: 100, workerAbort: 250 } as const
+
+/** One process, from its start to its end. */
+export class Alone<Loaded extends { readonly app: unknown; readonly interface: InterfaceName }> {
+  readonly #options: AloneOptions<Loaded>
+  readonly #hooks: Partial<Hooks>
+  readonly #masterHooks: MasterHooks
+  readonly #worker: WorkerInfo = Object.freeze({ number: 1, generation: 1, pid: process.pid })
+  #listeners: readonly BoundListener[] = []
+  #hasPidfile = false
+
+  constructor(options: AloneOptions<Loaded>) {
+    this.#options = options
+    this.#hooks = options.hooks
+    this.#masterHooks = new MasterHooks(options.hooks, options.config.hookTimeout * 1000, options.log)
+  }
+
+  /**
+   * Serves until it is told to stop. Fulfilled with the exit code and the server that has stopped.
+   * @throws `ERR_PIDFILE`, `ERR_HOOK`, `ERR_BIND`, `ERR_OPTION`, and what loading and starting the application throws.
+   */
+  async run(): Promise<{ exitCode: number; server: Server }> {
+    process.on('exit', this.#release)
+    if (this.#hooks.workerAbort !== undefined) process.on('SIGABRT', this.#abort)
+    try {
+      await this.#prepare()
+      const server = await this.#serve()
+      const exitCode = await this.#options.lifecycle.ended
+      await this.#masterHooks.run('workerExit', this.#serverInfo, this.#worker)
+      await this.#masterHooks.run('onExit', this.#info)
+      return { exitCode, server }
+    } finally {
+      process.off('exit', this.#release)
+      process.off('SIGABRT', this.#abort)
+      this.#release()
+    }
+  }
+
+  /** The stop will be a quick one. */
+  readonly interrupt = (): void => {
+    const { workerInt } = this.#hooks
+    if (workerInt !== undefined) void this.#runWithin('workerInt', () => workerInt(this.#worker))
+  }
+
+  async #prepare(): Promise<void> {
+    const { config } = this.#options
+    process.title = `gneiss: [${config.procName}]`
+    if (config.pidfile !== null) takePidfile(config.pidfile)
+    this.#hasPidfile = config.pidfile !== null
+    await this.#masterHooks.start(this.#info)
+    this.#listeners = bindListeners(config, identityOf(config))
+    assume(config)
+    if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
+    await refusing('postFork', () => this.#hooks.postFork?.(this.#serverInfo, this.#worker))
+  }
+
+  async #serve(): Promise<Server> {
+    const { config, log, lifecycle, fastResponse } = this.#options
+    const loaded = await this.#options.load()
+    const { gracefulTimeout, shutdownDelay, onUncaught } = config
+    lifecycle.starting({ log, gracefulTimeout, shutdownDelay, onUncaught })
+    // Loaded this late because an application that cannot be loaded should not wait for it.
+    const { serveFinished } = await import('./server.ts')
+    // The server takes over what was bound here, the files of the sockets as well.
+    const bind = this.#listeners.map(({ fd }) => `fd://${fd}`)
+    const options = { ...config, bind, interface: loaded.interface, fastResponse }
+    const server = await serveFinished(loaded.app as App, options, {
+      beforeOpen: () => refusing('postWorkerInit', () => this.#hooks.postWorkerInit?.(this.#worker)),
+      hooks: requestHooksOf(this.#hooks, this.#worker),
+    })
+    if (lifecycle.serving(server)) {
+      this.#options.announce(server, loaded)
+      void this.#masterHooks.run('whenReady', this.#info)
+    }
+    return server
+  }
+
+  get #info(): MasterInfo {
+    return {
+      pid: process.pid,
+      addresses: this.#listeners.map(({ address }) => address),
+      log: this.#options.log,
+      workers: [this.#worker],
+    }
+  }
+
+  get #serverInfo(): ServerInfo {
+    return { masterPid: process.pid, log: this.#options.log }
+  }
+
+  /** Also for an end without a stop, such as a signal while the application is loaded. */
+  readonly #release = (): void => {
+    const { pidfile } = this.#options.config
+    releaseListeners(this.#listeners)
+    native.removeSocketFiles()
+    if (this.#hasPidfile && pidfile !== null) native.releasePidfile(pidfile)
+    this.#hasPidfile = false
+  }
+
+  readonly #abort = (): void => {
+    process.off('SIGABRT', this.#abort)
+    void this.#runWithin('workerAbort', () => this.#hooks.workerAbort?.(this.#worker)).then(() =>
+      process.kill(process.pid, 'SIGABRT'),
+    )
+  }
+
+  async #runWithin(name: keyof typeof LAST_WORDS, hook: () => void | Promise<void>): Promise<void> {
+    try {
+      await within(LAST_WORDS[name], async () => hook())
+    } catch (error) {
+      this.#options.log.error(`the hook ${name} failed`, error)
+    }
+  }
+}
+
+/** A hook before the server is ready: it may refuse. */
+async function refusing(name: string, hook: () => void | Promise<void>): Promise<void> {
+  try {
+    await hook()
+  } catch (cause) {
+    throw new GneissError('ERR_BOOT', `the hook ${name} failed: ${(cause as Error)?.message ?? String(cause)}`, {
+      cause,
+    })
+  }
+}
