@@ -15,7 +15,7 @@ import type { Server } from './harness/app.ts'
 import type { Cli } from './harness/cli.ts'
 
 /** Seconds; four fifths of it are long enough to be told from the beginning and from the end. */
-const TIMEOUT = 2
+const TIMEOUT = 3
 /** Milliseconds a stop may take: what is promised, and in every run only that it comes to an end. */
 const STOP_MOST = scaled(15_000, 3000)
 
