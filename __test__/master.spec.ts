@@ -8,7 +8,7 @@ import { childrenOf, runCli, startCli } from './harness/cli.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
 import { LOCAL, POOL, READY, gone, logged, millisecondsOf, pidOf, startPool as start } from './harness/pool.ts'
-import { timeLimit } from './harness/scale.ts'
+import { soon, timeLimit } from './harness/scale.ts'
 
 describe('a start', () => {
   test('says how many workers are ready, and each of them serves', async () => {
@@ -80,7 +80,7 @@ describe('a start', () => {
         stderr: 'gneiss: worker 1 was not ready within bootTimeout [ERR_BOOT]\n',
       })
     })
-    expect(seconds).toBeLessThan(6000)
+    expect(seconds).toBeLessThan(soon(3500))
   })
 })
 

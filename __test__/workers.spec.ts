@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { cleanEnv, ROOT, watch } from './harness/cli.ts'
 import { RawClient, turns } from './harness/client.ts'
 import { MODE } from './harness/mode.ts'
+import { soon } from './harness/scale.ts'
 import { onTeardown } from './harness/teardown.ts'
 
 import type { NativeCell } from '../dist/native.js'
@@ -75,7 +76,7 @@ describe('two workers', () => {
         const before = performance.now()
         const late = await Promise.all(Array.from({ length: 20 }, () => master.connect()))
         expect(new Set(await Promise.all(late.map((client) => pidOf(client))))).toEqual(new Set([working]))
-        expect(performance.now() - before).toBeLessThan(1500)
+        expect(performance.now() - before).toBeLessThan(soon(1500))
         expect(await cpuShareOf(clients[pids.indexOf(working)] as RawClient, 500)).toBeLessThan(0.2)
       } finally {
         process.kill(stopped, 'SIGCONT')
@@ -88,7 +89,7 @@ describe('two workers', () => {
     })
 
     // Threads accept whatever the loop does, and a callback of the poll phase shows in no cell.
-    test.each(MODE === 'loop' ? ['/hold/1500', '/hold-in-poll/1500'] : ['/hold/1500'])(
+    test.each(MODE === 'loop' ? ['/hold/4000', '/hold-in-poll/4000'] : ['/hold/4000'])(
       'leaves nobody waiting for a loop that is blocked by %s',
       // The free worker loses its turn where the machine does not let it run for 50 ms.
       { retry: 2 },
@@ -105,7 +106,7 @@ describe('two workers', () => {
         const before = performance.now()
         const late = await Promise.all(Array.from({ length: 8 }, () => master.connect()))
         expect(await Promise.all(late.map((client) => pidOf(client)))).toEqual(late.map(() => free))
-        expect(performance.now() - before).toBeLessThan(1000)
+        expect(performance.now() - before).toBeLessThan(3000)
       },
     )
   })
