@@ -33,8 +33,11 @@ export default defineConfig({
     // A process for each file: the addon keeps state per process, and a crash must name its file.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    testTimeout: 40_000,
+    // After a test everything may have to be waited for before it is given up.
+    hookTimeout: 40_000,
+    // A second, which is the default, is not long on a machine that does other things as well.
+    expect: { poll: { timeout: 10_000 } },
     teardownTimeout: 20_000,
     projects: [
       {

@@ -60,7 +60,7 @@ describe('a request for which there is no time', () => {
     const { server, seen } = await serve({ maxQueue: 5 })
     const { answers, clients } = await behind(
       server,
-      300,
+      1000,
       Array.from({ length: 20 }, (_, index) => get(`/${index}`)),
     )
     const shed = answers.filter(({ status }) => status === 503)
@@ -80,7 +80,7 @@ describe('a request for which there is no time', () => {
 
   test('is answered 503 when it has waited longer than maxQueueWait, and never reaches the application', async () => {
     const { server, seen } = await serve({ maxQueueWait: '200ms' })
-    const { answers, clients } = await behind(server, 700, [get('/a'), get('/b'), get('/c')])
+    const { answers, clients } = await behind(server, 1200, [get('/a'), get('/b'), get('/c')])
     expect(answers.map(({ status }) => status)).toEqual([503, 503, 503])
     expect(seen).toEqual(['/block'])
     expect(server.stats()).toMatchObject({ shedQueueWaitTotal: 3 })
@@ -91,7 +91,7 @@ describe('a request for which there is no time', () => {
   test('is answered all the same when its path is exempt', async () => {
     const { server } = await serve({ maxQueueWait: '200ms', shedExempt: ['/health', '/admin/'] })
     const paths = ['/health', '/health?deep', '/health/db', '/healthy', '/admin/x', '/other']
-    const { answers } = await behind(server, 700, paths.map(get))
+    const { answers } = await behind(server, 1200, paths.map(get))
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 503, 200, 503])
   })
 
@@ -99,7 +99,7 @@ describe('a request for which there is no time', () => {
     const { server } = await serve({ maxQueueWait: '200ms' })
     const post = (head: string, body: string): Buffer =>
       Buffer.from(`POST / HTTP/1.1\r\nhost: a\r\n${head}\r\n\r\n${body}`)
-    const { answers } = await behind(server, 700, [
+    const { answers } = await behind(server, 1200, [
       post('content-length: 5', 'whole'),
       post('content-length: 5', 'hal'),
       post('transfer-encoding: chunked', '5\r\nwhole\r\n0\r\n\r\n'),
@@ -120,7 +120,7 @@ describe('a request for which there is no time', () => {
 
   test('does not keep what is pipelined behind it from being answered', async () => {
     const { server, seen } = await serve({ maxQueueWait: '200ms' })
-    const { answers, clients } = await behind(server, 700, [Buffer.concat([get('/a'), get('/b')])])
+    const { answers, clients } = await behind(server, 1200, [Buffer.concat([get('/a'), get('/b')])])
     expect(answers[0]?.status).toBe(503)
     const second = await (clients[0] as RawClient).read()
     // It waited in the kernel just as long where both were read together; on I/O threads its turn comes later.
@@ -133,7 +133,7 @@ describe('a request for which there is no time', () => {
     const client = await RawClient.connect(server)
     const blocker = await RawClient.connect(server)
     whenBusy = () => void client.send('HEAD / HTTP/1.1\r\nhost: a\r\n\r\n')
-    void blocker.send('GET /block?700 HTTP/1.1\r\nhost: a\r\n\r\n')
+    void blocker.send('GET /block?1200 HTTP/1.1\r\nhost: a\r\n\r\n')
     expect((await client.read('HEAD')).status).toBe(503)
     expect((await client.request()).text).toBe('hello')
     expect((await blocker.read()).status).toBe(200)
@@ -151,13 +151,38 @@ describe('a request for which there is no time', () => {
   })
 })
 
+test('when everybody has been waiting for a while some are turned away, and nobody when the queue is gone', async () => {
+  // Neither limit is ever reached: whoever is turned away is so for what all others have to wait.
+  const limits = ['--max-queue', '10000', '--max-queue-wait', '10m']
+  const app = '__test__/fixtures/overload/app.mjs'
+  const server = await startCli([app, '--bind', '127.0.0.1:0', '--log-level', 'error', ...limits])
+  let shed: RawResponse | undefined
+  const drive = async (): Promise<void> => {
+    const client = await RawClient.connect(server)
+    while (shed === undefined) {
+      const answer = await client.request({ path: '/work' })
+      if (answer.status !== 200) shed ??= answer
+    }
+    await client.close()
+  }
+  await Promise.all(Array.from({ length: 40 }, drive))
+  expect(shed).toMatchObject({ status: 503, text: 'Service Unavailable' })
+  expect(Number(shed?.header('retry-after'))).toBeGreaterThanOrEqual(1)
+  for (let times = 0; times < 20; times++) expect((await request(server)).status).toBe(200)
+  const { stdout } = await server.stop()
+  const stopped = stdout.split('\n').find((line) => line.includes('"stopped"')) ?? '{}'
+  const stats = JSON.parse(stopped) as Record<string, number>
+  expect(stats).toMatchObject({ shedQueueFullTotal: 0, shedQueueWaitTotal: 0 })
+  expect(stats.shedLoopDelayTotal).toBeGreaterThan(0)
+})
+
 test('requests of clients that have left meanwhile are dropped unread', async () => {
   const { server, seen } = await serve({})
   const clients = await Promise.all(Array.from({ length: 30 }, () => RawClient.connect(server)))
   const blocker = await RawClient.connect(server)
   // The first handler has all others ask, and the second one has them leave.
   whenBusy = () => {
-    for (const client of clients) void client.send('GET /block?100 HTTP/1.1\r\nhost: a\r\n\r\n')
+    for (const client of clients) void client.send('GET /block?500 HTTP/1.1\r\nhost: a\r\n\r\n')
     whenBusy = () => {
       whenBusy = () => {}
       for (const client of clients) client.reset()
@@ -183,7 +208,7 @@ test.runIf(MODE === 'thread')('I/O threads turn away while JavaScript is blocked
   )
   const order: string[] = []
   const blocker = await RawClient.connect(url)
-  const blocked = blocker.request({ path: '/block?2000' }).then(() => order.push('blocker'))
+  const blocked = blocker.request({ path: '/block?4000' }).then(() => order.push('blocker'))
   const clients = await Promise.all(Array.from({ length: 4 }, () => RawClient.connect(url)))
   const answers = await Promise.all(
     clients.map(async (client, index) => {

@@ -54,9 +54,11 @@ describe('a refused request', () => {
 
   test('in a flood is a few lines, which say how many there were', async () => {
     const server = await serve()
+    const started = performance.now()
     for (let round = 0; round < 60; round++) await refuse(server, 'nonsense\r\n\r\n')
     await turns(5)
-    expect(refusals().length).toBeLessThanOrEqual(8)
+    // So many in each second, however long the flood takes.
+    expect(refusals().length).toBeLessThanOrEqual(8 * Math.ceil((performance.now() - started) / 1000))
     expect(server.stats().refusedTotal).toBe(60)
     const began = performance.now()
     while (performance.now() - began < 1100) await turns(1)

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { runCli, startCli } from './harness/cli.ts'
 import { RawClient, request } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
+import { soon } from './harness/scale.ts'
 
 import type { Cli } from './harness/cli.ts'
 
@@ -84,7 +85,7 @@ describe.each(WORKERS)('with --workers %s, the first signal', (workers) => {
       expect((await cli.exited()).code).toBe(0)
     })
     expect(seconds).toBeGreaterThan(0.25)
-    expect(seconds).toBeLessThan(2.3)
+    expect(seconds).toBeLessThan(soon(2.3))
   })
 
   test('SIGINT cuts what is open after 2 s, whatever gracefulTimeout says', async () => {
@@ -96,7 +97,7 @@ describe.each(WORKERS)('with --workers %s, the first signal', (workers) => {
       expect((await cli.exited()).code).toBe(0)
     })
     expect(seconds).toBeGreaterThan(1.9)
-    expect(seconds).toBeLessThan(3)
+    expect(seconds).toBeLessThan(soon(3))
   })
 })
 
@@ -115,7 +116,7 @@ describe.each(WORKERS)('with --workers %s, the second signal', (workers) => {
       await hang.ended
       expect(await cli.exited()).toMatchObject({ code, signal: null })
     })
-    expect(seconds).toBeLessThan(3)
+    expect(seconds).toBeLessThan(soon(3))
   })
 
   test('ends with 0 when nothing was cut', async () => {
@@ -140,7 +141,7 @@ describe.each(WORKERS)('with --workers %s, the second signal', (workers) => {
       cli.child.kill('SIGQUIT')
       expect([130, 131, 143]).toContain((await cli.exited()).code)
     })
-    expect(seconds).toBeLessThan(1.5)
+    expect(seconds).toBeLessThan(soon(1.5))
   })
 })
 

@@ -7,7 +7,7 @@ import { serveApp } from './harness/app.ts'
 import { childrenOf, startCli } from './harness/cli.ts'
 import { RawClient, turns } from './harness/client.ts'
 import { startLoad } from './harness/load.ts'
-import { scaled, timeLimit } from './harness/scale.ts'
+import { scaled, soon, timeLimit } from './harness/scale.ts'
 
 /** Handles that keep the loop alive, without the runner's own timers, and open descriptors. */
 function held(): { handles: string[]; descriptors: number } {
@@ -39,7 +39,7 @@ describe('start, load, stop', () => {
       const baseline = held()
       for (let round = 0; round < rounds; round++) await cycle()
       // The last clients' ends go when they hear of the server's, which may be told on another thread.
-      const deadline = performance.now() + 1000
+      const deadline = performance.now() + soon(1000)
       while (held().descriptors > baseline.descriptors && performance.now() < deadline) await turns(1)
       const after = held()
       expect(after.handles).toEqual(baseline.handles)

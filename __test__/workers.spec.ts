@@ -7,11 +7,14 @@ import { describe, expect, test } from 'vitest'
 import { cleanEnv, ROOT, watch } from './harness/cli.ts'
 import { RawClient, turns } from './harness/client.ts'
 import { MODE } from './harness/mode.ts'
+import { soon } from './harness/scale.ts'
 import { onTeardown } from './harness/teardown.ts'
 
 import type { NativeCell } from '../dist/native.js'
 
 const CONNECTIONS = 64
+/** A worker that the machine does not let run for 50 ms loses its turn, as it should; without a gate no try comes out even. */
+const TRIES = { retry: 3 }
 
 describe('two workers', () => {
   describe('the gate', () => {
@@ -26,7 +29,7 @@ describe('two workers', () => {
       expect(cells.map(({ state }) => state)).toEqual(['accepting', 'accepting'])
     })
 
-    test('spreads connections that come one by one under load evenly', async () => {
+    test('spreads connections that come one by one under load evenly', TRIES, async () => {
       const master = await startMaster()
       const clients: RawClient[] = []
       while (clients.length < CONNECTIONS) {
@@ -37,7 +40,7 @@ describe('two workers', () => {
       expectEven(CONNECTIONS, await ask(clients, '/block/1'))
     })
 
-    test('fills the gap when the clients of one worker leave', async () => {
+    test('fills the gap when the clients of one worker leave', TRIES, async () => {
       const master = await startMaster()
       const clients = await Promise.all(Array.from({ length: 32 }, () => master.connect()))
       const pids = await Promise.all(clients.map((client) => pidOf(client)))
@@ -63,7 +66,7 @@ describe('two workers', () => {
       expect(await cpuShareOf(full, 1000)).toBeLessThan(0.1)
     })
 
-    test('starves nobody while a worker is stopped, and costs little', async () => {
+    test('starves nobody while a worker is stopped, and costs little', TRIES, async () => {
       const master = await startMaster()
       const clients = await Promise.all(Array.from({ length: 8 }, () => master.connect()))
       const pids = await Promise.all(clients.map((client) => pidOf(client)))
@@ -75,7 +78,7 @@ describe('two workers', () => {
         const before = performance.now()
         const late = await Promise.all(Array.from({ length: 20 }, () => master.connect()))
         expect(new Set(await Promise.all(late.map((client) => pidOf(client))))).toEqual(new Set([working]))
-        expect(performance.now() - before).toBeLessThan(1500)
+        expect(performance.now() - before).toBeLessThan(soon(1500))
         expect(await cpuShareOf(clients[pids.indexOf(working)] as RawClient, 500)).toBeLessThan(0.2)
       } finally {
         process.kill(stopped, 'SIGCONT')
@@ -88,10 +91,9 @@ describe('two workers', () => {
     })
 
     // Threads accept whatever the loop does, and a callback of the poll phase shows in no cell.
-    test.each(MODE === 'loop' ? ['/hold/1500', '/hold-in-poll/1500'] : ['/hold/1500'])(
+    test.each(MODE === 'loop' ? ['/hold/4000', '/hold-in-poll/4000'] : ['/hold/4000'])(
       'leaves nobody waiting for a loop that is blocked by %s',
-      // The free worker loses its turn where the machine does not let it run for 50 ms.
-      { retry: 2 },
+      TRIES,
       async (path) => {
         const master = await startMaster()
         const clients = await Promise.all(Array.from({ length: 8 }, () => master.connect()))
@@ -105,7 +107,7 @@ describe('two workers', () => {
         const before = performance.now()
         const late = await Promise.all(Array.from({ length: 8 }, () => master.connect()))
         expect(await Promise.all(late.map((client) => pidOf(client)))).toEqual(late.map(() => free))
-        expect(performance.now() - before).toBeLessThan(1000)
+        expect(performance.now() - before).toBeLessThan(3000)
       },
     )
   })

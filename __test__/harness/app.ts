@@ -6,6 +6,7 @@ import { serve } from '../../dist/index.js'
 import { openedTo, turns } from './client.ts'
 import { busyGauges, leftGauges } from './gauges.ts'
 import { MODE } from './mode.ts'
+import { soon } from './scale.ts'
 import { onTeardown } from './teardown.ts'
 
 /** Whatever `serve` takes as an application. */
@@ -16,7 +17,7 @@ export type Options = NonNullable<Parameters<typeof serve>[1]>
 export type Server = Awaited<ReturnType<typeof serve>>
 
 /** How long a server may take to come to rest after its last client has left (http.md section 8). */
-const REST_MILLISECONDS = 1000
+const REST_MILLISECONDS = soon(1000)
 
 /**
  * Serves on a free port of 127.0.0.1 unless `options` say otherwise. After the test the harness

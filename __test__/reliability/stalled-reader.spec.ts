@@ -21,7 +21,7 @@ const STREAM_BUFFER = 256 * 1024
 /** The kernel takes some megabytes of each first. */
 const PATIENCE = { timeout: 10_000 }
 /** In the short run other tests have the machine as well; the full one has it alone. */
-const DELAY_MILLISECONDS = scaled(1000, 100)
+const DELAY_MILLISECONDS = scaled(5000, 100)
 const piece = 'x'.repeat(64 * 1024)
 
 function* endless(): Generator<string> {

@@ -88,6 +88,7 @@ impl Listener {
         }
         socket.set_nonblocking(true)?;
         socket.set_cloexec(true)?;
+        bound_unsent(&socket);
         let address = Endpoint::from(&socket.local_addr()?);
         Ok(Self {
             socket,
@@ -154,6 +155,7 @@ impl Listener {
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
         }
+        bound_unsent(&socket);
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
@@ -239,6 +241,23 @@ impl From<&SockAddr> for Endpoint {
     }
 }
 
+/// Has the kernel keep little that it cannot send yet, for each connection that is accepted here.
+///
+/// It would take 1.7 MB for a client on the same machine that reads nothing, whatever our own buffer is, and a
+/// thousand of those use up the memory that the machine has for all of its connections. What is on its way to a
+/// client that reads does not count, so that nobody becomes slower.
+fn bound_unsent(socket: &Socket) {
+    // Connections inherit it. Unix sockets know no such thing, and without it only memory is lost.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = socket;
+}
+
+/// Bytes that wait in the kernel and were never sent.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1024;
+
 /// A socket file that nobody answers at was left behind by a process that died.
 fn is_stale(path: &Path, address: &SockAddr) -> bool {
     let is_socket =
@@ -284,6 +303,36 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert!(path.exists());
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn connections_inherit_how_little_the_kernel_keeps_for_a_peer_that_does_not_read() {
+        let bound = Listener::bind(&Bind::Tcp("127.0.0.1".into(), 0), 16).unwrap();
+        let given = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        given.bind(&any.into()).unwrap();
+        given.listen(16).unwrap();
+        for listener in [bound, Listener::adopt(given).unwrap()] {
+            let Endpoint::Tcp(address) = listener.address() else {
+                panic!("a TCP address")
+            };
+            let mut peer = std::net::TcpStream::connect(address).unwrap();
+            listener.socket().set_nonblocking(false).unwrap();
+            let (socket, _) = listener.socket().accept().unwrap();
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
+            // It reads nothing, and the kernel of this machine would take megabytes for it.
+            socket2::SockRef::from(&peer)
+                .set_recv_buffer_size(1_024)
+                .unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let mut taken = 0;
+            while let Ok(count) = socket.send(&[b'x'; 16 * 1024]) {
+                taken += count;
+            }
+            assert!(taken < 512 * 1024, "{taken}");
+            std::io::Write::flush(&mut peer).unwrap();
+        }
     }
 
     #[test]

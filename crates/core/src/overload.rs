@@ -231,8 +231,8 @@ impl Overload {
 struct Rate {
     /// Microseconds; 0 while nothing is known.
     mean: u64,
-    /// The last measurement.
-    last: Option<u64>,
+    /// The last two measurements, the later one first.
+    last: [Option<u64>; 2],
     /// When the present measurement began, and how many had been delivered.
     began: Option<(u64, u64)>,
     idle_since: u64,
@@ -247,7 +247,7 @@ impl Rate {
             }
             if now.saturating_sub(self.idle_since) >= FORGOTTEN {
                 self.mean = 0;
-                self.last = None;
+                self.last = [None; 2];
             }
             return;
         }
@@ -259,12 +259,22 @@ impl Rate {
                 .checked_div(count)
                 .unwrap_or(0)
                 .max(1);
-            // The shorter of two in a row: one long pause, whatever its cause, says nothing about the rate.
-            self.mean = self.last.map_or(self.mean, |last| last.min(sample));
-            self.last = Some(sample);
+            // One long pause, whatever its cause, says nothing about the rate: so the middle one of three, and
+            // of the first two the shorter. The shorter of any two would be too short where times differ, and
+            // who is taken on such a promise waits too long.
+            self.mean = match self.last {
+                [Some(last), Some(before)] => median(sample, last, before),
+                [Some(last), None] => last.min(sample),
+                [None, _] => self.mean,
+            };
+            self.last = [Some(sample), self.last[0]];
             self.began = Some((now, delivered));
         }
     }
+}
+
+fn median(a: u64, b: u64, c: u64) -> u64 {
+    a.min(b).max(a.max(b).min(c))
 }
 
 /// Tells a queue that never empties from one that does: by the shortest wait of a window of time.

@@ -103,6 +103,27 @@ fn one_pause_says_nothing_about_the_rate() {
 }
 
 #[test]
+fn times_that_differ_do_not_promise_too_much() {
+    let mut queue = Queue::new(0, 1_000);
+    queue.counters.requests_total.add(10_000);
+    queue.pass(1);
+    // 100 ms and 160 ms for 16 in turn are 8 ms each in the middle, and not the 6 ms of the shorter ones.
+    for round in 0..40 {
+        queue.deliver(16);
+        queue.pass(if round % 2 == 0 { 100 } else { 160 });
+    }
+    let means: Vec<u64> = (0..6)
+        .map(|round| {
+            queue.deliver(16);
+            queue.pass(if round % 2 == 0 { 100 } else { 160 });
+            queue.overload.rate.mean
+        })
+        .collect();
+    let average = means.iter().sum::<u64>() / 6;
+    assert!((7_500..=8_700).contains(&average), "{means:?}");
+}
+
+#[test]
 fn a_rare_request_says_nothing_about_the_rate() {
     let mut queue = Queue::new(0, 1_000);
     for _ in 0..100 {

@@ -110,7 +110,11 @@ impl Connection {
         if is_last {
             return Ok(self.end(turn, wants_done));
         }
-        let is_full = self.pending() >= stream_buffer;
+        let is_full = has_no_room(
+            self.pending() as u64,
+            data.len() as u64,
+            stream_buffer as u64,
+        );
         if let Some(open) = &mut self.open {
             // Who was told to wait before is still waiting, although there is room by now.
             open.wants_drain |= is_full;
@@ -279,6 +283,13 @@ fn make_room(out: &mut Vec<u8>, more: usize, most: usize) {
         let doubled = out.capacity().saturating_mul(2).min(most);
         out.reserve_exact(needed.max(doubled).saturating_sub(out.len()));
     }
+}
+
+/// Whether the application has to wait before its next piece: one like the last would not fit, and what is here
+/// is enough to be told when it has left. A quarter stays free for what else belongs to a stream that stalls, so
+/// that the limit is what such a stream costs, and not a part of it.
+pub(crate) fn has_no_room(pending: u64, last: u64, most: u64) -> bool {
+    pending > most / 2 && pending.saturating_add(last) > most.saturating_sub(most / 4)
 }
 
 /// Bytes around the data of a chunk, at most.

@@ -1,6 +1,7 @@
 //! What the isolate knows of an exchange whose connection lives on another thread.
 
 use crate::exchange::{Id, Meta};
+use crate::http1::answer::has_no_room;
 use crate::http1::encode::AnswerFraming;
 use crate::http1::judge::Asked;
 
@@ -87,7 +88,7 @@ impl Seen {
     /// Bytes that the application has handed over. True when it has to wait.
     pub(super) fn hand_over(&mut self, bytes: usize) -> bool {
         self.under_way = self.under_way.saturating_add(bytes as u64);
-        let is_full = self.under_way >= self.stream_buffer;
+        let is_full = has_no_room(self.under_way, bytes as u64, self.stream_buffer);
         // Who was told to wait before is still waiting, although there is room by now.
         self.wants_room |= is_full;
         is_full

@@ -182,8 +182,8 @@ fn a_peer_that_reads_slowly_does_not_grow_the_buffer() {
         }
         assert_eq!(bench.drain_event(), request.id);
     }
-    assert!(most < 512 * 1024, "{most}");
-    assert!(text(bench.table.output(key)).len() < 512 * 1024);
+    // The limit itself: another piece of 64 KiB would not fit into it.
+    assert!(most <= 192 * 1024, "{most}");
     bench.table.reset(request.id);
     bench.close_and_check(key);
 }
