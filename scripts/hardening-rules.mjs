@@ -93,6 +93,10 @@ export const RULES = {
       'fourteen calls of the system or of Node that fail end what they were for and leave nothing behind',
       ['__test__/instruments/failpoints.spec.ts', 'a fault at the point'],
     ],
+    [
+      'where no descriptor is left, what is open goes on, accepting is tried again every 100 ms, and the log says so once a second',
+      ['__test__/descriptors.spec.ts', 'without a free descriptor serves those who are in, does not spin'],
+    ],
     ['overflow checks stay on in the release build', ['Cargo.toml', 'overflow-checks = true']],
     ['the engine has no `unsafe`', ['__test__/tidy.spec.ts', 'the engine forbids unsafe']],
     [

@@ -189,6 +189,14 @@ export interface NativeGate {
   index: number
 }
 
+/** A line for the server's own log. */
+export interface NativeLine {
+  /** It is about the server, and not about what a client did. */
+  isWarning: boolean
+  /** What it says. */
+  text: string
+}
+
 /** A listener that workers accept from. */
 export interface NativeListener {
   /** The descriptor to hand down. */
@@ -303,8 +311,8 @@ export interface Stats {
   accessLogDroppedTotal: number
 }
 
-/** Takes the lines about refused requests of a server that wait for its log. */
-export declare function takeRefusals(server: number): Array<string>
+/** Takes the lines that wait for the log of a server. */
+export declare function takeRefusals(server: number): Array<NativeLine>
 
 /** Lets the process end although the server listens. */
 export declare function unrefServer(server: number): void

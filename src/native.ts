@@ -239,8 +239,8 @@ export interface Native {
   closeServer(server: number, timeout: number): void
   /** For `process.on('exit')`: closes listeners, writes once what is waiting, without blocking. */
   flushAtExit(): void
-  /** Takes the lines about refused requests that wait for the log: few of them, escaped, with a coded reason. */
-  takeRefusals(server: number): string[]
+  /** Takes the lines that wait for the log, few of them and escaped: what was refused, and what failed (`isWarning`). */
+  takeRefusals(server: number): { text: string; isWarning: boolean }[]
   /** Opens the log files of the process anew, for whoever has moved them away. */
   reopenLogs(): void
   /** Gauges and totals of a server, camelCase, flat. */

@@ -209,7 +209,7 @@ const SERVER_OPTIONS = {
     default: 0,
     range: [0.1, 604_800],
     zero: 'off',
-    doc: 'Age at which a connection is closed after its current request.',
+    doc: 'Age at which a connection is closed after its current request; up to a tenth earlier, so that not all come back at once.',
   },
 } as const
 

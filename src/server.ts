@@ -210,7 +210,10 @@ class LocalServer implements Server {
   }
 
   #logRefusals(): void {
-    for (const line of native.takeRefusals(this.#number)) this.#log.info(line)
+    for (const { text, isWarning } of native.takeRefusals(this.#number)) {
+      if (isWarning) this.#log.warn(text)
+      else this.#log.info(text)
+    }
   }
 
   #close(timeout: number): Promise<void> {

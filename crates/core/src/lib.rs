@@ -68,6 +68,7 @@ pub use exchange::{
 pub use gate::{Cell, CellGate, CellReading, Gate, Host, Seat, WorkerState};
 pub use http1::{AnswerFault, Fate, HeadFault, METHODS, Reply, TakenBody, Wish, transcode_utf8};
 pub use lane::Doorbell;
+pub use refusals::Line;
 pub use table::{Lateness, Table};
 pub use thread::{Bell, Door, Remote};
 pub use trusted::TrustedPeers;

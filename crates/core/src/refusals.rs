@@ -1,4 +1,4 @@
-//! Lines for the log about requests that were refused: few of them, however many there were.
+//! Lines for the log about what was refused or failed: few of them, however often it happens.
 
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,12 +9,24 @@ pub struct Refusals(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    lines: Vec<String>,
+    lines: Vec<Line>,
     /// Lines that were written ahead of their time, in milliseconds of waiting.
     debt: u64,
     at: u64,
     /// Refusals without a line since the last one that had one.
     left_out: u64,
+    /// When the last fault of our own had its line, and how many have had none since.
+    warned_at: Option<u64>,
+    warnings_left_out: u64,
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// It is about us, and not about what a client did.
+    pub is_warning: bool,
+    /// What it says.
+    pub text: String,
 }
 
 /// What a line is about.
@@ -54,13 +66,41 @@ impl Refusals {
         state.debt = state.debt.saturating_add(EVERY);
         let left_out = std::mem::take(&mut state.left_out);
         let was_empty = state.lines.is_empty();
-        state.lines.push(complaint.line(left_out));
+        let text = complaint.line(left_out);
+        state.lines.push(Line {
+            is_warning: false,
+            text,
+        });
+        was_empty
+    }
+
+    /// Writes a line about a fault of our own, once a second. True if somebody has to be told that one waits.
+    pub fn warn(&self, now: u64, fault: &str) -> bool {
+        let mut state = self.lock();
+        if state
+            .warned_at
+            .is_some_and(|at| now.saturating_sub(at) < EVERY)
+        {
+            state.warnings_left_out = state.warnings_left_out.saturating_add(1);
+            return false;
+        }
+        state.warned_at = Some(now);
+        let mut text = fault.to_owned();
+        let left_out = std::mem::take(&mut state.warnings_left_out);
+        if left_out > 0 {
+            let _ = write!(text, " ({left_out} more times before it)");
+        }
+        let was_empty = state.lines.is_empty();
+        state.lines.push(Line {
+            is_warning: true,
+            text,
+        });
         was_empty
     }
 
     /// The lines that wait.
     #[must_use]
-    pub fn take(&self) -> Vec<String> {
+    pub fn take(&self) -> Vec<Line> {
         std::mem::take(&mut self.lock().lines)
     }
 
@@ -130,11 +170,9 @@ mod tests {
         let refusals = Refusals::default();
         assert!(refusals.note(0, &COMPLAINT));
         assert_eq!(
-            refusals.take(),
-            [
-                "refused a request with 400 FieldValue: a field value holds a control; from 127.0.0.1, \
+            refusals.take()[0].text,
+            "refused a request with 400 FieldValue: a field value holds a control; from 127.0.0.1, \
               \"GET /a\\\"\\x1b...\""
-            ]
         );
     }
 
@@ -148,7 +186,7 @@ mod tests {
         assert!(refusals.note(1_000, &COMPLAINT));
         let lines = refusals.take();
         assert!(
-            lines[0].ends_with("(96 more were refused before it)"),
+            lines[0].text.ends_with("(96 more were refused before it)"),
             "{lines:?}"
         );
         assert!(!refusals.note(1_001, &COMPLAINT));
@@ -156,5 +194,17 @@ mod tests {
             refusals.note(1_000_000, &COMPLAINT);
         }
         assert_eq!(refusals.take().len(), 5);
+    }
+
+    #[test]
+    fn a_fault_of_our_own_has_a_line_a_second() {
+        let refusals = Refusals::default();
+        assert!(refusals.warn(5, "it failed"));
+        assert!(!refusals.warn(500, "it failed") && !refusals.warn(1_004, "it failed"));
+        // The first one was not taken, so that nobody has to be told again.
+        assert!(!refusals.warn(1_005, "it failed"));
+        let texts: Vec<String> = refusals.take().into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["it failed", "it failed (2 more times before it)"]);
+        assert!(refusals.warn(3_000, "it failed") && refusals.take()[0].is_warning);
     }
 }

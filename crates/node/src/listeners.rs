@@ -51,7 +51,7 @@ enum Accepted {
     /// It is another worker's turn.
     NotOurTurn,
     /// Out of descriptors or memory.
-    Failed,
+    Failed(std::io::Error),
 }
 
 impl Driver {
@@ -237,10 +237,12 @@ impl Driver {
                 Accepted::NotOurTurn => {
                     return place.pause(Stage::Yielding, Some(now.saturating_add(GATE_RETRY)));
                 }
-                Accepted::Failed => {
+                Accepted::Failed(error) => {
                     // What is open goes on, and after a while there may be room.
                     place.counters.accept_errors_total.add(1);
-                    return place.pause(Stage::Paused, Some(now.saturating_add(ACCEPT_BACKOFF)));
+                    place.pause(Stage::Paused, Some(now.saturating_add(ACCEPT_BACKOFF)));
+                    let server = place.server;
+                    return self.table.warn_of_accept(server, &error);
                 }
             }
         }
@@ -273,7 +275,7 @@ impl Driver {
                     ErrorKind::WouldBlock => Accepted::Empty,
                     // The peer gave up while it waited, or a signal came: the next one is unharmed.
                     ErrorKind::ConnectionAborted | ErrorKind::Interrupted => Accepted::Next,
-                    _ => Accepted::Failed,
+                    _ => Accepted::Failed(error),
                 };
             }
         };

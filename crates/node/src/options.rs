@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use gneiss_core::{
-    AccessLog, Bind, BodyRoute, Endpoint, FORWARDED_ALLOW_IPS, ServerConfig, TrustedPeers,
+    AccessLog, Bind, BodyRoute, Counters, Endpoint, FORWARDED_ALLOW_IPS, Line, ServerConfig,
+    TrustedPeers,
 };
 use napi_derive::napi;
 
@@ -223,6 +224,27 @@ impl NativeConfig {
                 .filter_map(|char| u8::try_from(char).ok())
                 .collect(),
         }
+    }
+}
+
+/// A line for the server's own log.
+#[napi(object)]
+pub struct NativeLine {
+    /// It is about the server, and not about what a client did.
+    pub is_warning: bool,
+    /// What it says.
+    pub text: String,
+}
+
+impl NativeLine {
+    /// Takes the lines that wait.
+    pub(crate) fn take_from(counters: &[Arc<Counters>]) -> Vec<Self> {
+        let lines = counters
+            .iter()
+            .flat_map(|counters| counters.refusals.take());
+        lines
+            .map(|Line { is_warning, text }| Self { is_warning, text })
+            .collect()
     }
 }
 

@@ -24,7 +24,9 @@ use crate::dispatch::{ServerFunctions, forget_server, leave_when_empty, threaded
 use crate::driver::Driver;
 use crate::env::EnvState;
 use crate::error::Code;
-use crate::options::{About, NativeAddress, NativeBind, NativeConfig, Place, number, whole};
+use crate::options::{
+    About, NativeAddress, NativeBind, NativeConfig, NativeLine, Place, number, whole,
+};
 use crate::stats::Stats;
 use crate::sys::{self, Scope};
 use crate::threads::{self, THREADED, Threads};
@@ -226,20 +228,16 @@ pub fn stats(env: Env, server: u32) -> Result<Option<Stats>, Failure> {
     }))
 }
 
-/// Takes the lines about refused requests of a server that wait for its log.
+/// Takes the lines that wait for the log of a server.
 #[napi]
-pub fn take_refusals(env: Env, server: u32) -> Result<Vec<String>, Failure> {
+pub fn take_refusals(env: Env, server: u32) -> Result<Vec<NativeLine>, Failure> {
     let state = state_of(env)?;
     let server = key(server);
     let counters = match threaded(server) {
         Some(server) => state.with_threads(|threads| threads.remote.counters(server)),
         None => state.with_driver(|driver| driver.table.counters(server).into_iter().collect()),
     };
-    let counters = counters.unwrap_or_default();
-    Ok(counters
-        .iter()
-        .flat_map(|counters| counters.refusals.take())
-        .collect())
+    Ok(NativeLine::take_from(&counters.unwrap_or_default()))
 }
 
 /// Whether the server gets threads of its own.

@@ -39,7 +39,8 @@ pub struct Connection {
     pub(super) phase: Phase,
     /// When the phase began.
     pub(super) since: u64,
-    born: u64,
+    /// From here on it is not kept alive any more.
+    retires_at: u64,
     pub(super) scan: HeadScan,
     /// Received and not consumed; begins at `input_at`.
     pub(super) input: Vec<u8>,
@@ -97,6 +98,7 @@ impl Connection {
         now: u64,
     ) -> Self {
         let trusts_peer = trusts(&config, &pseudo);
+        let retires_at = retirement(config.keep_alive_max_age, &pseudo, now);
         Self {
             server,
             config,
@@ -105,7 +107,7 @@ impl Connection {
             trusts_peer,
             phase: Phase::FirstByte,
             since: now,
-            born: now,
+            retires_at,
             scan: HeadScan::default(),
             input: Vec::new(),
             input_at: 0,
@@ -290,10 +292,9 @@ impl Connection {
 
     /// Whether the kept-alive connection goes on to another request.
     pub(super) fn goes_on(&self, now: u64) -> bool {
-        let age = self.config.keep_alive_max_age;
         // Of a peer that has closed its sending side nothing comes but what is here.
         let may_ask = !self.ended || (self.config.allow_half_open && self.has_input());
-        !self.draining && may_ask && (age == 0 || now.saturating_sub(self.born) < age)
+        !self.draining && may_ask && now < self.retires_at
     }
 
     /// Whether the exchange goes on although the peer has closed its sending side.
@@ -341,4 +342,40 @@ fn trusts(config: &ServerConfig, pseudo: &[u8]) -> bool {
     let address = peer.split(|byte| *byte == b' ').next().unwrap_or_default();
     std::str::from_utf8(address)
         .is_ok_and(|text| text.parse().is_ok_and(|ip| config.trusted_peers.has(ip)))
+}
+
+/// When a connection of this peer, which was accepted at `now`, has reached its age: up to a tenth earlier
+/// than the option says, or all that came in one burst would come again in one.
+fn retirement(age: u64, pseudo: &[u8], now: u64) -> u64 {
+    if age == 0 {
+        return u64::MAX;
+    }
+    // The port of the peer is what differs. FNV-1a, because nothing is won by guessing it.
+    let hash = pseudo.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let most = age / 10;
+    let earlier = (hash >> 16)
+        .checked_rem(most.saturating_add(1))
+        .unwrap_or(0);
+    now.saturating_add(age.saturating_sub(earlier))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_grow_old_at_different_times_and_none_late() {
+        let ages: Vec<u64> = (0..1_000)
+            .map(|port| format!("\n@peer:127.0.0.1 {}\n@local:127.0.0.1 80", 40_000 + port))
+            .map(|pseudo| retirement(60_000, pseudo.as_bytes(), 5) - 5)
+            .collect();
+        assert!(ages.iter().all(|age| (54_000..=60_000).contains(age)));
+        for second in 54..60 {
+            let share = ages.iter().filter(|age| **age / 1_000 == second).count();
+            assert!((80..300).contains(&share), "{share} in second {second}");
+        }
+        assert_eq!(retirement(0, b"", 5), u64::MAX);
+    }
 }

@@ -87,6 +87,19 @@ impl Table {
         }
     }
 
+    /// Has a line written to the log about a connection that could not be accepted.
+    pub fn warn_of_accept(&mut self, server: ServerKey, error: &std::io::Error) {
+        let Some(owner) = self.server(server) else {
+            return;
+        };
+        let fault = format!(
+            "cannot accept a connection: {error}; it is tried again every 100 ms, and what is open goes on"
+        );
+        if owner.counters.refusals.warn(self.now, &fault) {
+            self.rooms.lane.push(Event::Refused { server });
+        }
+    }
+
     /// The access log of a server.
     #[must_use]
     pub fn access_log(&self, server: ServerKey) -> Option<&Arc<AccessLog>> {

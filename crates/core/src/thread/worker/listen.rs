@@ -139,6 +139,7 @@ impl Worker {
                     ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
                     _ => {
                         self.counters.accept_errors_total.add(1);
+                        self.table.warn_of_accept(self.server, &error);
                         return Attempt::Failed;
                     }
                 },
@@ -162,9 +163,13 @@ impl Worker {
         let opened = socket
             .set_nonblocking(true)
             .and_then(|()| watch(socket, Interest::READABLE | Interest::WRITABLE));
-        let Ok(socket) = opened else {
-            self.counters.accept_errors_total.add(1);
-            return None;
+        let socket = match opened {
+            Ok(socket) => socket,
+            Err(error) => {
+                self.counters.accept_errors_total.add(1);
+                self.table.warn_of_accept(self.server, &error);
+                return None;
+            }
         };
         let seat = self.crowd.seat();
         let key = self.table.accept(self.server, pseudo)?;
