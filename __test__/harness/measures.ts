@@ -1,54 +1,92 @@
 /** Numbers about this process while a test runs. */
-import { closeSync, existsSync, openSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync, readdirSync } from 'node:fs'
 
 import { collectGarbage } from './garbage.ts'
 
 /** How often the event loop is asked, in milliseconds. */
 const RESOLUTION = 5
 const NANOSECONDS = 1e6
-/** What the kernel says of a thread: nanoseconds that it ran, nanoseconds that it waited for a processor, how often. */
-const SCHEDULING = '/proc/thread-self/schedstat'
+const TASKS = '/proc/self/task'
 /** Collections that are forced before an object counts as held. */
 const MOST = 10
 
 /**
  * Watches the delay of the event loop; the function ends it and returns the longest in milliseconds. What the
- * machine has taken for other processes does not count where the kernel tells it (Linux).
+ * machine has taken for other processes does not count where the kernel tells it (Linux): the time in which this
+ * thread waited for a processor, or stood still while another one of the process did, such as a helper of the
+ * collector. The time in which it ran always counts.
  */
 export function watchLoopDelay(): () => number {
-  const clock = new WaitClock()
+  const threads = new Threads()
   let longest = 0
-  let [at, waited] = [performance.now(), clock.waited()]
+  let [at, before] = [performance.now(), threads.read()]
   const look = (): void => {
-    const [now, nowWaited] = [performance.now(), clock.waited()]
-    longest = Math.max(longest, now - at - (nowWaited - waited) - RESOLUTION)
+    const [now, after] = [performance.now(), threads.read()]
+    const ran = after.ran - before.ran
+    const others = Math.max(0, ...after.others.map((waited, index) => waited - (before.others[index] ?? waited)))
+    const held = Math.max(ran, now - at - (after.waited - before.waited) - others)
+    longest = Math.max(longest, held - RESOLUTION)
     at = now
-    waited = nowWaited
+    before = after
   }
   const timer = setInterval(look, RESOLUTION)
   return () => {
     clearInterval(timer)
     // The loop may be held at this moment.
     look()
-    clock.close()
+    threads.close()
     return longest
   }
 }
 
-/** How long this thread has waited for a processor. */
-class WaitClock {
-  readonly #file = existsSync(SCHEDULING) ? openSync(SCHEDULING, 'r') : undefined
+/** Milliseconds since the thread began. */
+interface Scheduling {
+  readonly ran: number
+  /** For a processor. */
+  readonly waited: number
+}
+
+/** What the kernel says of the threads of this process; zeros where it says nothing. */
+class Threads {
+  readonly #own: number | undefined
+  readonly #others: readonly number[]
   readonly #buffer = Buffer.alloc(64)
 
-  /** In milliseconds; 0 where nobody knows. */
-  waited(): number {
-    if (this.#file === undefined) return 0
-    const length = readSync(this.#file, this.#buffer, 0, this.#buffer.length, 0)
-    return Number(this.#buffer.toString('latin1', 0, length).split(' ')[1]) / NANOSECONDS
+  constructor() {
+    const ids = existsSync(TASKS) ? readdirSync(TASKS) : []
+    const own = String(process.pid)
+    this.#own = ids.includes(own) ? openSync(`${TASKS}/${own}/schedstat`, 'r') : undefined
+    this.#others = ids.filter((id) => id !== own).flatMap(openThread)
+  }
+
+  read(): Scheduling & { readonly others: readonly number[] } {
+    const own = this.#own === undefined ? { ran: 0, waited: 0 } : this.#of(this.#own)
+    return { ...own, others: this.#others.map((file) => this.#of(file).waited) }
   }
 
   close(): void {
-    if (this.#file !== undefined) closeSync(this.#file)
+    if (this.#own !== undefined) closeSync(this.#own)
+    for (const file of this.#others) closeSync(file)
+  }
+
+  #of(file: number): Scheduling {
+    let length = 0
+    try {
+      length = readSync(file, this.#buffer, 0, this.#buffer.length, 0)
+    } catch {
+      // A thread that has ended waits for nothing.
+    }
+    const [ran = 0, waited = 0] = this.#buffer.toString('latin1', 0, length).split(' ').map(Number)
+    return { ran: ran / NANOSECONDS, waited: waited / NANOSECONDS }
+  }
+}
+
+function openThread(id: string): number[] {
+  try {
+    return [openSync(`${TASKS}/${id}/schedstat`, 'r')]
+  } catch {
+    // It has ended meanwhile.
+    return []
   }
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import { sse } from '../../dist/streaming.js'
 import { atRest } from '../harness/app.ts'
-import { RawClient } from '../harness/client.ts'
+import { RawClient, turns } from '../harness/client.ts'
 import { INTERFACES } from '../harness/interfaces.ts'
 import { Balance } from '../harness/measures.ts'
 import { serveResponse } from '../harness/responses.ts'
@@ -12,6 +12,8 @@ import { scaled, timeLimit } from '../harness/scale.ts'
 const CLIENTS = scaled(50, 1000)
 const TOKENS = 20
 const TOKEN_MILLISECONDS = 20
+/** Requests that wait for the application at once: more of them for a while are an overload, and not what is asked here. */
+const ARRIVING = 16
 
 interface Generation {
   returns: number
@@ -26,11 +28,17 @@ describe.each(INTERFACES)('%s', (name) => {
     async () => {
       const generations: Generation[] = []
       const balance = new Balance()
+      let begin!: () => void
+      const everybody = new Promise<void>((resolve) => {
+        begin = resolve
+      })
       const server = await serveResponse(name, () => {
         const generation = { returns: 0, finals: 0, late: 0 }
         generations.push(generation)
+        if (generations.length === CLIENTS) begin()
         const tokens = async function* (): AsyncGenerator<{ event: string; data: object }> {
           try {
+            await everybody
             for (let index = 0; index < TOKENS; index++) {
               await new Promise((resolve) => setTimeout(resolve, TOKEN_MILLISECONDS))
               if (generation.returns > 0) generation.late += 1
@@ -50,9 +58,16 @@ describe.each(INTERFACES)('%s', (name) => {
         return sse(generator)
       })
       let whole = 0
-      const read = async (index: number): Promise<void> => {
+      let arrived = 0
+      const arrive = async (): Promise<RawClient> => {
+        while (arrived - generations.length >= ARRIVING) await turns(1)
+        arrived += 1
         const client = await RawClient.connect(server)
         await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+        return client
+      }
+      const read = async (index: number): Promise<void> => {
+        const client = await arrive()
         if (index % 2 === 0) {
           await client.reader.through(`{"index":${index % TOKENS}}`)
           if (index % 4 === 0) client.reset()
