@@ -11,6 +11,7 @@ const MODELESS = [
   'cpus',
   'detect',
   'granian/list',
+  'granian/options',
   'instruments/must-not-compile',
   'instruments/wrong-thread',
   'loader',

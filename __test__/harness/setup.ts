@@ -1,6 +1,9 @@
 /** Runs around every test of every spec: nothing is left behind and nothing unexpected is logged. */
-import { afterEach, beforeEach } from 'vitest'
+import { createRequire } from 'node:module'
 
+import { afterAll, afterEach, beforeEach } from 'vitest'
+
+import { ROOT } from './cli.ts'
 import { endCapture, startCapture } from './logs.ts'
 import { runTeardown } from './teardown.ts'
 
@@ -13,4 +16,11 @@ afterEach(async () => {
   faults.push(...endCapture().map((text) => new Error(text)))
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1) throw new AggregateError(faults, faults.map(String).join('\n'))
+})
+
+// The runner ends this process by a signal, so that nothing of it runs any more: whoever has a sanitizer is checked here.
+afterAll(() => {
+  if (process.env['ASAN_OPTIONS'] === undefined) return
+  const addon = createRequire(import.meta.url)(`${ROOT}dist/binding.cjs`) as { probeCheckLeaks(): void }
+  addon.probeCheckLeaks()
 })

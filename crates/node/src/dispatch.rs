@@ -17,6 +17,14 @@ pub(crate) struct ServerFunctions {
     pub(crate) notify: Reference,
 }
 
+impl ServerFunctions {
+    /// Nothing calls them any more.
+    pub(crate) fn release(self, scope: &Scope<'_>) {
+        scope.release(self.dispatch);
+        scope.release(self.notify);
+    }
+}
+
 /// An event made ready to be called.
 struct Call<'s> {
     function: Option<Value<'s>>,
@@ -179,8 +187,7 @@ pub(crate) fn forget_server(scope: &Scope<'_>, state: &EnvState, server: ServerK
         }),
     };
     if let Some(Some(functions)) = functions {
-        scope.release(functions.dispatch);
-        scope.release(functions.notify);
+        functions.release(scope);
     }
 }
 

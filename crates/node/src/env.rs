@@ -183,9 +183,35 @@ impl EnvState {
     /// Node is ending the environment: every handle is closed, and the last close callback lets go.
     pub(crate) fn on_teardown(&self) {
         self.is_ending.set(true);
-        let driver = self.driver.borrow_mut().take();
-        drop(driver);
+        self.end_driver();
         self.release_hook_when_idle();
+    }
+
+    /// Gives back everything that Node keeps for us, for the finalizer of this state: nothing calls
+    /// JavaScript after it.
+    pub(crate) fn give_back(&self) {
+        let scope = Scope::new(self);
+        self.end_driver();
+        let threads = self.threads.borrow_mut().take();
+        if let Some(threads) = threads {
+            threads.end(&scope);
+        }
+        let context = self.context.borrow_mut().take();
+        if let Some(context) = context.and_then(Rc::into_inner) {
+            scope.end_context(context);
+        }
+    }
+
+    fn end_driver(&self) {
+        let Some(mut driver) = self.driver.borrow_mut().take() else {
+            return;
+        };
+        let scope = Scope::new(self);
+        for functions in std::mem::take(&mut driver.servers).into_iter().flatten() {
+            functions.release(&scope);
+        }
+        // Closing its handles may find that nothing else is left, which looks at the driver again.
+        drop(driver);
     }
 
     fn release_hook_when_idle(&self) {

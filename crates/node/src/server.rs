@@ -273,8 +273,7 @@ fn start_threads(
     match started {
         Ok(server) => Ok(u32::from(server.0 | THREADED)),
         Err((error, functions)) => {
-            scope.release(functions.dispatch);
-            scope.release(functions.notify);
+            functions.release(scope);
             let reason = format!("the I/O threads cannot be started: {error}");
             Err(native_failure(&reason))
         }

@@ -9,6 +9,7 @@ mod bell;
 mod cells;
 mod hot;
 mod isolate;
+mod kept;
 #[cfg(gneiss_probe)]
 pub(crate) mod probe;
 pub(crate) mod process;
@@ -25,6 +26,7 @@ pub(crate) use bell::{BellHandle, ExitHook};
 pub(crate) use cells::{CellMemory, is_alive, monotonic};
 pub(crate) use hot::{ARGUMENTS, HotCall};
 pub(crate) use isolate::{CleanupHook, adopt_descriptor, event_loop, install, pin_image, state_of};
+pub(crate) use kept::{AsyncContext, Reference};
 
 /// Proof of being called by Node on the right thread. Neither `Send` nor `Sync`.
 pub(crate) struct Scope<'s> {
@@ -37,16 +39,6 @@ pub(crate) struct Scope<'s> {
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct Value<'s>(raw::napi_value, PhantomData<&'s ()>);
-
-/// A persistent reference to a JavaScript value. Only ids and bytes cross per request; the few
-/// references there are belong to servers and are released through a scope, on their own thread.
-pub(crate) struct Reference(raw::napi_ref);
-
-/// The async context that callback scopes are opened in.
-pub(crate) struct AsyncContext {
-    context: raw::napi_async_context,
-    resource: Reference,
-}
 
 /// A call threw. `Stopped`: the isolate is being torn down and runs no more JavaScript.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,7 +80,7 @@ impl<'s> Scope<'s> {
     /// Runs `body` in a callback scope: microtasks and ticks run when it closes. False if Node
     /// refuses one, which it does while the isolate is being torn down.
     pub(crate) fn with_callback(&self, context: &AsyncContext, body: impl FnOnce(&Self)) -> bool {
-        let Some(resource) = self.deref(&context.resource) else {
+        let Some(resource) = self.deref(context.resource()) else {
             return false;
         };
         if fail::strikes("callback") {
@@ -97,7 +89,7 @@ impl<'s> Scope<'s> {
         let mut opened = null_mut();
         // SAFETY: `context` was made for this environment, `resource` is an object of this scope.
         let status = unsafe {
-            raw::napi_open_callback_scope(self.env, resource.0, context.context, &raw mut opened)
+            raw::napi_open_callback_scope(self.env, resource.0, context.raw(), &raw mut opened)
         };
         if status != raw::Status::napi_ok {
             return false;
@@ -106,19 +98,6 @@ impl<'s> Scope<'s> {
         // SAFETY: closes the scope opened above, in order.
         unsafe { raw::napi_close_callback_scope(self.env, opened) };
         true
-    }
-
-    /// An async context named `name`.
-    pub(crate) fn async_context(&self, name: &str) -> Option<AsyncContext> {
-        let mut resource = null_mut();
-        // SAFETY: plain creation in an open handle scope.
-        unsafe { raw::napi_create_object(self.env, &raw mut resource) };
-        let name = self.latin1(name.as_bytes());
-        let mut context = null_mut();
-        // SAFETY: both values were made above in this scope.
-        let status = unsafe { raw::napi_async_init(self.env, resource, name.0, &raw mut context) };
-        let resource = self.reference(Value(resource, PhantomData))?;
-        (status == raw::Status::napi_ok).then_some(AsyncContext { context, resource })
     }
 
     /// A number.
@@ -361,35 +340,10 @@ impl<'s> Scope<'s> {
         Err(Thrown::Exception)
     }
 
-    /// A persistent reference.
-    pub(crate) fn reference(&self, value: Value<'s>) -> Option<Reference> {
-        (!fail::strikes("reference")).then_some(())?;
-        let mut reference = null_mut();
-        // SAFETY: `value` belongs to this scope.
-        let status =
-            unsafe { raw::napi_create_reference(self.env, value.0, 1, &raw mut reference) };
-        (status == raw::Status::napi_ok).then_some(Reference(reference))
-    }
-
     /// A raw value that napi's generated code handed to us in this very call.
     pub(crate) fn adopt(&self, value: raw::napi_value) -> Value<'s> {
         self.state.check_thread();
         Value(value, PhantomData)
-    }
-
-    /// The value behind a reference.
-    pub(crate) fn deref(&self, reference: &Reference) -> Option<Value<'s>> {
-        let mut value = null_mut();
-        // SAFETY: a `Reference` is alive until `release` consumes it.
-        let status =
-            unsafe { raw::napi_get_reference_value(self.env, reference.0, &raw mut value) };
-        (status == raw::Status::napi_ok && !value.is_null()).then_some(Value(value, PhantomData))
-    }
-
-    /// Releases a reference, on its own thread.
-    pub(crate) fn release(&self, Reference(reference): Reference) {
-        // SAFETY: consumed here, so it is deleted once.
-        unsafe { raw::napi_delete_reference(self.env, reference) };
     }
 }
 

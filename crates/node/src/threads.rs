@@ -51,13 +51,17 @@ struct ThreadServer {
 }
 
 impl Threads {
-    /// Without servers; `None` if Node refuses the bell.
-    fn new(scope: &Scope<'_>, state: &EnvState, later: Reference) -> Option<Self> {
-        let (bell, ringer) = scope.bell()?;
+    /// Without servers; gives `later` back if Node refuses the bell.
+    fn new(scope: &Scope<'_>, state: &EnvState, later: Reference) -> Result<Self, Reference> {
+        let Some((bell, ringer)) = scope.bell() else {
+            return Err(later);
+        };
         bell.set_ref(state, false);
         // After the bell, so that it is taken down before the bell is.
-        let hook = ExitHook::register(state)?;
-        Some(Self {
+        let Some(hook) = ExitHook::register(state) else {
+            return Err(later);
+        };
+        Ok(Self {
             remote: Remote::new(Arc::new(Door::new(ringer))),
             bell,
             servers: ThreadServers::default(),
@@ -68,6 +72,17 @@ impl Threads {
             keeps_alive: false,
             _hook: hook,
         })
+    }
+
+    /// Gives back what Node keeps for it. Its threads have been told to end, or are told by this.
+    pub(crate) fn end(self, scope: &Scope<'_>) {
+        let ThreadServers(servers) = self.servers;
+        for server in servers.into_iter().flatten() {
+            server.functions.release(scope);
+        }
+        if let Some(later) = Rc::into_inner(self.later) {
+            scope.release(later);
+        }
     }
 
     /// Starts a server. The error is the system's.
@@ -191,7 +206,7 @@ impl Threads {
     }
 
     /// Begins a pass; none while JavaScript was asked for a turn behind timers and I/O.
-    fn begin(&mut self) -> bool {
+    fn begin_pass(&mut self) -> bool {
         self.tell_gates(true);
         self.remote.begin_pass();
         self.remote.flush();
@@ -204,7 +219,7 @@ impl Threads {
     }
 
     /// Ends a pass: rings again for what is left, or yields when this turn of the loop has used enough.
-    fn end(&mut self, state: &EnvState, used: Duration) -> Option<Rc<Reference>> {
+    fn end_pass(&mut self, state: &EnvState, used: Duration) -> Option<Rc<Reference>> {
         self.used = self.used.saturating_add(used);
         self.tell_gates(false);
         self.hold(state);
@@ -247,21 +262,28 @@ pub(crate) fn ensure(scope: &Scope<'_>, state: &EnvState, later: Option<Referenc
         }
         return true;
     }
-    let threads = later.and_then(|later| Threads::new(scope, state, later));
-    let is_there = threads.is_some();
-    *state.threads().borrow_mut() = threads;
-    is_there
+    let Some(later) = later else { return false };
+    match Threads::new(scope, state, later) {
+        Ok(threads) => {
+            *state.threads().borrow_mut() = Some(threads);
+            true
+        }
+        Err(later) => {
+            scope.release(later);
+            false
+        }
+    }
 }
 
 /// The bell was rung.
 pub(crate) fn on_ring(state: &EnvState) {
-    if state.is_ending() || state.with_threads(Threads::begin) != Some(true) {
+    if state.is_ending() || state.with_threads(Threads::begin_pass) != Some(true) {
         return;
     }
     let started = Instant::now();
     let is_done = Scope::with_handles(state, |scope| {
         dispatch::deliver_remote(scope, state, started);
-        let later = state.with_threads(|threads| threads.end(state, started.elapsed()));
+        let later = state.with_threads(|threads| threads.end_pass(state, started.elapsed()));
         if let Some(Some(later)) = later
             && let Some(function) = scope.deref(&later)
         {

@@ -11,6 +11,8 @@ use crate::env::EnvState;
 
 /// Stores the state as the environment's instance data and hands out where it lives.
 pub(crate) fn install(env: raw::napi_env, state: Box<EnvState>) -> bool {
+    #[cfg(gneiss_probe)]
+    super::probe::watch_process();
     let state = Box::into_raw(state);
     // SAFETY: ownership passes to Node, which calls `drop_state` once when the environment ends.
     let status =
@@ -23,7 +25,10 @@ unsafe extern "C" fn drop_state(_env: raw::napi_env, data: *mut c_void, _hint: *
     // here is closed: the async cleanup hook keeps the environment until then.
     let state = unsafe { Box::from_raw(data.cast::<EnvState>()) };
     // A panic must not leave a finalizer.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        state.give_back();
+        drop(state);
+    }));
 }
 
 /// The state of an environment, in a call that Node makes on it.
