@@ -9,6 +9,7 @@ import { MasterHooks, within } from './workers/hooks.ts'
 import { assume, identityOf } from './workers/identity.ts'
 import { bindListeners, releaseListeners } from './workers/listeners.ts'
 import { takePidfile } from './workers/pidfile.ts'
+import { ServiceManager } from './workers/service.ts'
 
 import type { Hooks, MasterInfo, ServerInfo } from './hooks.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -41,6 +42,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   readonly #options: AloneOptions<Loaded>
   readonly #hooks: Partial<Hooks>
   readonly #masterHooks: MasterHooks
+  readonly #service = new ServiceManager(process.env)
   readonly #worker: WorkerInfo = Object.freeze({ number: 1, generation: 1, pid: process.pid })
   #listeners: readonly BoundListener[] = []
   #hasPidfile = false
@@ -68,14 +70,16 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     } finally {
       process.off('exit', this.#release)
       process.off('SIGABRT', this.#abort)
+      this.#service.end()
       this.#release()
     }
   }
 
-  /** The stop will be a quick one. */
-  readonly interrupt = (): void => {
+  /** The stop begins. */
+  readonly leaving = (isQuick: boolean): void => {
+    this.#service.stopping()
     const { workerInt } = this.#hooks
-    if (workerInt !== undefined) void this.#runWithin('workerInt', () => workerInt(this.#worker))
+    if (isQuick && workerInt !== undefined) void this.#runWithin('workerInt', () => workerInt(this.#worker))
   }
 
   async #prepare(): Promise<void> {
@@ -106,6 +110,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     })
     if (lifecycle.serving(server)) {
       this.#options.announce(server, loaded)
+      this.#service.ready('serving')
       void this.#masterHooks.run('whenReady', this.#info)
     }
     return server
