@@ -2,6 +2,7 @@
  * The program without a master (`--workers 0`): one process does what a master and its worker do, in the
  * same order. What takes privileges comes first, and the application is loaded when they are given up.
  */
+import { closeErrorLog, openErrorLog } from './error-log.ts'
 import { GneissError } from './errors.ts'
 import { requestHooksOf } from './hooks.ts'
 import { native } from './native.ts'
@@ -71,6 +72,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
       process.off('exit', this.#release)
       process.off('SIGABRT', this.#abort)
       this.#service.end()
+      closeErrorLog()
       this.#release()
     }
   }
@@ -87,8 +89,10 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     process.title = `gneiss: [${config.procName}]`
     if (config.pidfile !== null) takePidfile(config.pidfile)
     this.#hasPidfile = config.pidfile !== null
+    const identity = identityOf(config)
+    openErrorLog(config.errorLog, identity)
     await this.#masterHooks.start(this.#info)
-    this.#listeners = bindListeners(config, identityOf(config))
+    this.#listeners = bindListeners(config, identity)
     assume(config)
     if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
     await refusing('postFork', () => this.#hooks.postFork?.(this.#serverInfo, this.#worker))
