@@ -70,11 +70,8 @@ describe('an application made in code', () => {
   })
 
   test('is served in the process itself without workers', async () => {
-    const text = PROGRAM.replace("'127.0.0.1:0'", 'process.env.ADDRESS').replace(
-      'async load() {',
-      "async load() {\n    setTimeout(() => process.kill(process.pid, 'SIGTERM'), 50)",
-    )
-    const { exit } = runProgram(text.replace('process.env.ADDRESS', "'127.0.0.1:0'"), ['0'])
+    const config = "export const whenReady = () => process.kill(process.pid, 'SIGTERM')"
+    const { exit } = runProgram(PROGRAM, ['0'], { 'gneiss.config.mjs': config })
     expect(await exit).toMatchObject({ code: 0, stdout: 'after\n', stderr: '' })
   })
 
@@ -83,10 +80,11 @@ describe('an application made in code', () => {
       'async load() {',
       `async load() {
     const { readFileSync } = await import('node:fs')
-    console.log(Number(readFileSync('shop.pid', 'utf8')) === process.pid, process.title)
-    setTimeout(() => process.kill(process.pid, 'SIGTERM'), 50)`,
-    )
-    const config = "export const whenReady = ({ addresses }) => console.log('ready', addresses.length)"
+    console.log(Number(readFileSync('shop.pid', 'utf8')) === process.pid, process.title)`)
+    const config = `export const whenReady = ({ addresses }) => {
+      console.log('ready', addresses.length)
+      process.kill(process.pid, 'SIGTERM')
+    }`
     const { exit } = runProgram(text, ['0', '--pid', 'shop.pid', '--workers', '0'], { 'gneiss.config.mjs': config })
     const stdout = 'true gneiss: [gneiss]\nready 1\nafter\n'
     expect(await exit).toMatchObject({ code: 0, stdout, stderr: '' })

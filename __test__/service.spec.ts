@@ -48,32 +48,36 @@ while True: print(json.dumps(s.recv(4096).decode()), flush=True)
 `
 
   test.runIf(has('python3')).each([
-    ['a socket file', (folder: string) => join(folder, 'notify'), (folder: string) => join(folder, 'notify')],
-    ['an abstract socket', (folder: string) => `\\0${folder}`, (folder: string) => `@${folder}`],
-  ])('at %s hears of the start, of signs of life, and of the stop', async (_what, bound, named) => {
-    const folder = folderWith({
-      'receiver.py': RECEIVER.replace('sys.argv[1]', "sys.argv[1].replace('\\\\0', chr(0))"),
-    })
-    const receiver = spawn('python3', [join(folder, 'receiver.py'), bound(folder)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    onTeardown('processes', () => void receiver.kill())
-    let heard = ''
-    receiver.stdout.on('data', (chunk: Buffer) => {
-      heard += chunk.toString()
-    })
-    const until = async (text: string): Promise<void> => {
-      while (!heard.includes(text)) await turns(1)
-    }
-    await until('bound')
-    const cli = await start(['-w', '2'], { env: { NOTIFY_SOCKET: named(folder), WATCHDOG_USEC: '200000' } })
-    await until('"STATUS=2 of 2 workers ready"')
-    await until('"WATCHDOG=1"')
-    expect(heard).toContain(`\\nMAINPID=${cli.child.pid}"`)
-    expect(heard.indexOf('READY=1')).toBeGreaterThan(0)
-    await cli.stop()
-    await until('"STOPPING=1\\nSTATUS=stopping"')
-  })
+    ['a socket file', '2', (folder: string) => join(folder, 'notify'), (folder: string) => join(folder, 'notify')],
+    ['an abstract socket', '2', (folder: string) => `\\0${folder}`, (folder: string) => `@${folder}`],
+    ['a socket file', '0', (folder: string) => join(folder, 'notify'), (folder: string) => join(folder, 'notify')],
+  ])(
+    'at %s, with --workers %s, hears of the start, of signs of life, and of the stop',
+    async (_what, workers, bound, named) => {
+      const folder = folderWith({
+        'receiver.py': RECEIVER.replace('sys.argv[1]', "sys.argv[1].replace('\\\\0', chr(0))"),
+      })
+      const receiver = spawn('python3', [join(folder, 'receiver.py'), bound(folder)], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      onTeardown('processes', () => void receiver.kill())
+      let heard = ''
+      receiver.stdout.on('data', (chunk: Buffer) => {
+        heard += chunk.toString()
+      })
+      const until = async (text: string): Promise<void> => {
+        while (!heard.includes(text)) await turns(1)
+      }
+      await until('bound')
+      const cli = await start(['-w', workers], { env: { NOTIFY_SOCKET: named(folder), WATCHDOG_USEC: '200000' } })
+      await until(workers === '0' ? 'STATUS=serving' : '"STATUS=2 of 2 workers ready"')
+      await until('"WATCHDOG=1"')
+      expect(heard).toContain(`\\nMAINPID=${cli.child.pid}"`)
+      expect(heard.indexOf('READY=1')).toBeGreaterThan(0)
+      await cli.stop()
+      await until('"STOPPING=1\\nSTATUS=stopping"')
+    },
+  )
 
   test.runIf(has('systemd-socket-activate'))('hands sockets down', async () => {
     const folder = folderWith({})

@@ -30,7 +30,18 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
   ['abandoned', 'background', 'banner', 'clock', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
-  ['allowance', 'bridge', 'detect', 'failure', 'header-pairs', 'header-text', 'lifespan', 'native', 'options'],
+  [
+    'allowance',
+    'bridge',
+    'detect',
+    'error-log',
+    'failure',
+    'header-pairs',
+    'header-text',
+    'lifespan',
+    'native',
+    'options',
+  ],
   ['define', 'exchange', 'loader', 'scope'],
   ['config', 'dispatch', 'draining', 'lifecycle', 'request-id'],
   ['asgi', 'fetch', 'rsgi'],

@@ -2,6 +2,7 @@
  * The program without a master (`--workers 0`): one process does what a master and its worker do, in the
  * same order. What takes privileges comes first, and the application is loaded when they are given up.
  */
+import { closeErrorLog, openErrorLog } from './error-log.ts'
 import { GneissError } from './errors.ts'
 import { requestHooksOf } from './hooks.ts'
 import { native } from './native.ts'
@@ -9,6 +10,7 @@ import { MasterHooks, within } from './workers/hooks.ts'
 import { assume, identityOf } from './workers/identity.ts'
 import { bindListeners, releaseListeners } from './workers/listeners.ts'
 import { takePidfile } from './workers/pidfile.ts'
+import { ServiceManager } from './workers/service.ts'
 
 import type { Hooks, MasterInfo, ServerInfo } from './hooks.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -41,6 +43,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   readonly #options: AloneOptions<Loaded>
   readonly #hooks: Partial<Hooks>
   readonly #masterHooks: MasterHooks
+  readonly #service = new ServiceManager(process.env)
   readonly #worker: WorkerInfo = Object.freeze({ number: 1, generation: 1, pid: process.pid })
   #listeners: readonly BoundListener[] = []
   #hasPidfile = false
@@ -68,14 +71,17 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     } finally {
       process.off('exit', this.#release)
       process.off('SIGABRT', this.#abort)
+      this.#service.end()
+      closeErrorLog()
       this.#release()
     }
   }
 
-  /** The stop will be a quick one. */
-  readonly interrupt = (): void => {
+  /** The stop begins. */
+  readonly leaving = (isQuick: boolean): void => {
+    this.#service.stopping()
     const { workerInt } = this.#hooks
-    if (workerInt !== undefined) void this.#runWithin('workerInt', () => workerInt(this.#worker))
+    if (isQuick && workerInt !== undefined) void this.#runWithin('workerInt', () => workerInt(this.#worker))
   }
 
   async #prepare(): Promise<void> {
@@ -83,8 +89,10 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     process.title = `gneiss: [${config.procName}]`
     if (config.pidfile !== null) takePidfile(config.pidfile)
     this.#hasPidfile = config.pidfile !== null
+    const identity = identityOf(config)
+    openErrorLog(config.errorLog, identity)
     await this.#masterHooks.start(this.#info)
-    this.#listeners = bindListeners(config, identityOf(config))
+    this.#listeners = bindListeners(config, identity)
     assume(config)
     if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
     await refusing('postFork', () => this.#hooks.postFork?.(this.#serverInfo, this.#worker))
@@ -106,6 +114,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     })
     if (lifecycle.serving(server)) {
       this.#options.announce(server, loaded)
+      this.#service.ready('serving')
       void this.#masterHooks.run('whenReady', this.#info)
     }
     return server

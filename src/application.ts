@@ -145,9 +145,7 @@ export class Application {
     const { Alone } = await import('./alone.ts')
     const log = createLogger(config.logLevel)
     // Before it serves, the signals and errors of the program are its own.
-    const lifecycle = new LateLifecycle((isQuick) => {
-      if (isQuick) alone.interrupt()
-    })
+    const lifecycle = new LateLifecycle((isQuick) => alone.leaving(isQuick))
     const load = async (): Promise<{ app: App; interface: InterfaceName }> => {
       this.#app ??= this.load()
       const app = await this.#app

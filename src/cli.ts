@@ -33,12 +33,12 @@ async function main(argv: readonly string[]): Promise<void> {
     if (commandLine.request === 'help') finish((await import('./options/help.ts')).formatHelp())
     if (commandLine.request === 'version') finish(`gneiss ${readVersion()}\n`)
     if (commandLine.request !== undefined) await printCompletion(commandLine.request.completion)
-    const onQuickStop: (() => void)[] = []
+    const onLeaving: ((isQuick: boolean) => void)[] = []
     const lifecycle = new Lifecycle({
       failed: (phase, error) => exitWith(loadFailure(phase, error)),
       stalled: (phase) => exitWith(stallFailure(phase)),
       leaving: (_reason, isQuick) => {
-        if (isQuick) for (const hear of onQuickStop) hear()
+        for (const hear of onLeaving) hear(isQuick)
       },
     })
     if (isMasterLikely(commandLine)) void import('./workers/master.ts').catch(() => {})
@@ -61,7 +61,7 @@ async function main(argv: readonly string[]): Promise<void> {
     const load = (): Promise<LoadedApp> => loadApplication(config)
     // The globals are replaced before the application is loaded, where that was asked for.
     const alone = new Alone({ config, hooks, log, lifecycle, fastResponse: false, load, announce })
-    onQuickStop.push(alone.interrupt)
+    onLeaving.push(alone.leaving)
     const { exitCode, server } = await alone.run()
     if (!process.stdout.isTTY) process.stdout.write(formatStopped(server.stats()))
     process.exit(exitCode)

@@ -1,4 +1,5 @@
 /** From the start of the program to its exit code: signals, errors that nobody handled, and the end. */
+import { reopenErrorLog } from './error-log.ts'
 import { GneissError, errorCodeOf } from './errors.ts'
 import { firstLineOf } from './loader/module.ts'
 
@@ -120,7 +121,10 @@ export class Lifecycle {
   serving(server: Server): boolean {
     process.off('beforeExit', this.#stall)
     // Our listener takes the place of Node's own, which would open the inspector.
-    process.on('SIGUSR1', () => server.reopenLogs())
+    process.on('SIGUSR1', () => {
+      server.reopenLogs()
+      reopenErrorLog(this.#options.log)
+    })
     this.#server = server
     this.#phase = 'serving'
     const timeout = this.#firstSignal === undefined ? this.#earlyStop : this.#timeoutOf(this.#firstSignal)

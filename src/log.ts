@@ -27,8 +27,15 @@ export function escapeControls(text: string): string {
   return out
 }
 
-/** Creates a logger. `write` receives whole lines; the default is stderr. */
-export function createLogger(level: LogLevel, write: (line: string) => void = writeToStderr): Logger {
+let sink: (line: string) => void = writeToStderr
+
+/** Has the loggers of this process that were given no place of their own write there, also those that there are; undefined is stderr. */
+export function directLog(write: ((line: string) => void) | undefined): void {
+  sink = write ?? writeToStderr
+}
+
+/** Creates a logger. `write` receives whole lines; the default is stderr, unless `directLog` has said otherwise. */
+export function createLogger(level: LogLevel, write: (line: string) => void = (line) => sink(line)): Logger {
   const limit = LOG_LEVELS.indexOf(level)
   const at =
     (name: LogLevel) =>

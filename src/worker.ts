@@ -7,6 +7,7 @@ import { deferFetchGlobals } from './cli/fetch-globals.ts'
 import { Lifecycle, loadFailure, stallFailure } from './lifecycle.ts'
 import { importPreloads, loadHooks } from './config.ts'
 import { selectInterface } from './detect.ts'
+import { openErrorLog } from './error-log.ts'
 import { GneissError, errorCodeOf } from './errors.ts'
 import { installFetchGlobals } from './fetch/globals.ts'
 import { requestHooksOf } from './hooks.ts'
@@ -80,6 +81,7 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
     lifecycle.stop(config.gracefulTimeout, ExitCode.orphaned)
   })
   process.chdir(directory)
+  openErrorLog(config.errorLog)
   const server = { masterPid: process.ppid, log }
   await importPreloads(config)
   if (hooksFile !== undefined) hooks = await loadHooks(hooksFile)

@@ -24,7 +24,7 @@ const IGNORED: Readonly<Record<string, string>> = {
 }
 
 const LATER = 'it is not available in this version'
-const LOGGING = 'the log goes to stderr; choose what is logged with --log-level'
+const LOGGING = 'the log goes to stderr, or to the file of --error-log; choose what is logged with --log-level'
 const TLS = 'TLS is not available in this version; end it in a proxy in front'
 const PROXY = 'the PROXY protocol is not spoken in this version; --forwarded-allow-ips names proxies that speak HTTP'
 const FORWARDED = 'the Forwarded and X-Forwarded fields of --forwarded-allow-ips count, and no others'
@@ -50,8 +50,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   doHandshakeOnConnect: TLS,
   dogstatsdTags: METRICS,
   enableStdioInheritance: 'stdout and stderr are inherited always',
-  errorLogfile: LOGGING,
-  errorLog: LOGGING,
+  errorLogfile: 'use --error-log',
   forwarderHeaders: FORWARDED,
   headerMap: STRICT,
   http: ONE_PROTOCOL,
@@ -60,7 +59,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   logConfig: LOGGING,
   logConfigDict: LOGGING,
   logConfigJson: LOGGING,
-  logFile: LOGGING,
+  logFile: 'use --error-log',
   logSyslog: LOGGING,
   logSyslogFacility: LOGGING,
   logSyslogPrefix: LOGGING,
@@ -107,7 +106,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 /** Keys of Gunicorn's files that differ from its flags. */
 const RENAMED: Readonly<Record<string, string>> = {
   accesslog: 'accessLogfile',
-  errorlog: 'errorLog',
+  errorlog: 'errorLogfile',
   logconfig: 'logConfig',
   logconfigDict: 'logConfigDict',
   logconfigJson: 'logConfigJson',

@@ -46,6 +46,13 @@ export const SUPERVISION_OPTIONS = {
     isForProgram: true,
     doc: 'Class of the workers. There is one in this version: a worker serves many requests at a time.',
   },
+  errorLog: {
+    type: 'string',
+    default: null,
+    placeholder: 'FILE',
+    isForProgram: true,
+    doc: "File of the server's own log, or - for stderr, which it is unless named.",
+  },
   crashLoop: {
     type: 'enum',
     values: ['exit', 'degrade', 'ignore'],

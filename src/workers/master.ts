@@ -5,6 +5,7 @@
 import { closeSync, openSync } from 'node:fs'
 
 import { formatBanner, formatReady, formatStopped } from '../banner.ts'
+import { closeErrorLog, openErrorLog, reopenErrorLog } from '../error-log.ts'
 import { GneissError } from '../errors.ts'
 import { createLogger } from '../log.ts'
 import { native } from '../native.ts'
@@ -110,13 +111,16 @@ class Master {
       native.removeSocketFiles()
       if (pidfile !== null) native.releasePidfile(pidfile)
       this.#service.end()
+      closeErrorLog()
     }
   }
 
   async #start(): Promise<void> {
     const { config } = this.#options
+    const identity = identityOf(config)
+    openErrorLog(config.errorLog, identity)
     await this.#hooks.start(this.#info)
-    this.#listeners = bindListeners(config, identityOf(config))
+    this.#listeners = bindListeners(config, identity)
     const count = config.workers + Math.max(config.workers, SPARE_CELLS)
     const cells = native.createCells(count)
     const policy = new RestartPolicy({
@@ -165,6 +169,8 @@ class Master {
     })
     on('SIGUSR2', () => this.#log.warn('SIGUSR2: a binary upgrade is not available in this version; nothing was done'))
     on('SIGUSR1', () => {
+      // Ours first: workers may have lost the right to make a file where it is.
+      reopenErrorLog(this.#log)
       this.#log.info('SIGUSR1: log files are reopened')
       for (const child of this.#pool?.children ?? []) child.reopenLogs()
     })
