@@ -169,7 +169,8 @@ class Mover extends AsyncResource {
       this.#outcome.resolve()
     })
     if (!answer.isOpen) return undefined
-    answer.onStop(() => this.#source.finish())
+    const source = this.#source
+    if (source.finish !== undefined) answer.onStop(() => source.finish?.())
     const starting = answer.start()
     return isThenable(starting) ? starting.then(() => this.#sendHeld()) : this.#sendHeld()
   }
