@@ -163,6 +163,66 @@ test('the head of a source that is silent leaves at once', async () => {
   expect(answer.calls).toEqual(['start'])
 })
 
+test('a piece that takes many microtasks is still an answer in one go', async () => {
+  const answer = new Recorder()
+  const pieces = async function* (): AsyncGenerator<string> {
+    for (let turn = 0; turn < 100; turn++) await undefined
+    yield 'a'
+    for (let turn = 0; turn < 100; turn++) await undefined
+  }
+  await answer.carry(pieces())
+  expect(answer.calls).toEqual(['respond a'])
+})
+
+describe('when a source falls silent after its first piece', () => {
+  /** Gives one piece at once, and then what the test says. */
+  const afterOne = (next: () => Promise<IteratorResult<unknown>>): Source => {
+    let asked = 0
+    return new Source(() => ((asked += 1) === 1 ? Promise.resolve(step('a')) : next()))
+  }
+
+  test('the piece leaves with the head', async () => {
+    const answer = new Recorder()
+    void answer.carry(afterOne(never))
+    await later(undefined)
+    expect(answer.calls).toEqual(['start', 'write a'])
+  })
+
+  test('the next one waits until there is room', async () => {
+    const answer = new Recorder()
+    const room = pending()
+    answer.room = room.promise
+    let asked = 0
+    const carried = answer.carry(afterOne(() => ((asked += 1) === 1 ? later(step('b')) : later(done))))
+    await later(undefined)
+    await later(undefined)
+    expect([asked, answer.calls]).toEqual([1, ['start', 'write a']])
+    answer.room = undefined
+    room.resolve()
+    await carried
+    expect(answer.calls).toEqual(['start', 'write a', 'write b', 'end'])
+  })
+
+  test('a head that is refused is reported, and closes the source', async () => {
+    const answer = new Recorder()
+    const error = new TypeError('bad head')
+    answer.start = () => {
+      throw error
+    }
+    const source = afterOne(never)
+    expect(await failureOf(answer.carry(source))).toBe(error)
+    expect([answer.calls, source.returns]).toEqual([[], 1])
+  })
+
+  test('a client that leaves while the head is on its way ends the sending', async () => {
+    const answer = new Recorder()
+    answer.start = () => Promise.reject(gone)
+    const source = afterOne(never)
+    await answer.carry(source)
+    expect([answer.calls, source.returns]).toEqual([[], 1])
+  })
+})
+
 test('a source is not asked while there is no room', async () => {
   const answer = new Recorder()
   const room = pending()

@@ -169,7 +169,8 @@ class Mover extends AsyncResource {
       this.#outcome.resolve()
     })
     if (!answer.isOpen) return undefined
-    answer.onStop(() => this.#source.finish())
+    const source = this.#source
+    if (source.finish !== undefined) answer.onStop(() => source.finish?.())
     const starting = answer.start()
     return isThenable(starting) ? starting.then(() => this.#sendHeld()) : this.#sendHeld()
   }
@@ -192,6 +193,8 @@ class Mover extends AsyncResource {
 
   /** The source has failed, or a piece cannot be sent. */
   #fail(error: unknown): void {
+    if (this.#isOver) return
+    this.#isOver = true
     const wasOpen = this.#answer.isOpen
     this.#close(error)
     // What a closed source throws is the consequence of the closing; and a client that has gone is no failure.
@@ -200,7 +203,6 @@ class Mover extends AsyncResource {
       this.#outcome.resolve()
       return
     }
-    this.#isOver = true
     if (this.#hasStarted) this.#answer.cut()
     this.#outcome.reject(error)
   }

@@ -79,7 +79,7 @@ export abstract class PieceSource implements AsyncIterable<unknown> {
   }
 
   /** Asks for an end that is a complete one. Most sources have none before their own: half a file must not look whole. */
-  finish(): void {}
+  finish?(): void
 
   [Symbol.asyncIterator](): AsyncIterator<unknown, unknown> {
     return {

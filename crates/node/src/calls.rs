@@ -310,10 +310,11 @@ fn with_body<'s, R>(
         }
         return Some(result);
     }
-    if scope.is_nothing(body) {
-        return Some(send(&[]));
+    // Bytes before nothing: asking for the type of an object costs as much as reading its bytes.
+    match scope.read_bytes(body, send) {
+        Ok(result) => Some(result),
+        Err(send) => scope.is_nothing(body).then(|| send(&[])),
     }
-    scope.read_bytes(body, send)
 }
 
 fn refuse<'s>(scope: &Scope<'s>, fault: AnswerFault) -> Option<Value<'s>> {

@@ -255,22 +255,16 @@ impl<'s> Scope<'s> {
         true
     }
 
-    /// Lends the bytes of a `Uint8Array` (a `Buffer` is one). `None` for anything else.
+    /// Lends the bytes of a `Uint8Array` (a `Buffer` is one). Gives `read` back for anything else.
     ///
     /// `read` must not call back into JavaScript, which could detach the memory; it has no scope to do so.
-    pub(crate) fn read_bytes<R>(
+    pub(crate) fn read_bytes<R, F: FnOnce(&[u8]) -> R>(
         &self,
         value: Value<'s>,
-        read: impl FnOnce(&[u8]) -> R,
-    ) -> Option<R> {
-        let mut is_typed = false;
-        // SAFETY: `value` belongs to this scope.
-        unsafe { raw::napi_is_typedarray(self.env, value.0, &raw mut is_typed) };
-        if !is_typed {
-            return None;
-        }
+        read: F,
+    ) -> Result<R, F> {
         let (mut kind, mut length, mut memory) = (0, 0_usize, null_mut());
-        // SAFETY: `value` is a typed array of this scope; unwanted results are null.
+        // SAFETY: `value` belongs to this scope; Node refuses what is no typed array; unwanted results are null.
         let status = unsafe {
             raw::napi_get_typedarray_info(
                 self.env,
@@ -283,14 +277,14 @@ impl<'s> Scope<'s> {
             )
         };
         if status != raw::Status::napi_ok || kind != raw::TypedarrayType::uint8_array {
-            return None;
+            return Err(read);
         }
         if memory.is_null() || length == 0 {
-            return Some(read(&[]));
+            return Ok(read(&[]));
         }
         // SAFETY: Node reports `length` live bytes, and no JavaScript runs while they are borrowed.
         let bytes = unsafe { std::slice::from_raw_parts(memory.cast::<u8>().cast_const(), length) };
-        Some(read(bytes))
+        Ok(read(bytes))
     }
 
     /// Whether `value` is `undefined` or `null`.
