@@ -80,7 +80,8 @@ describe('an application made in code', () => {
       'async load() {',
       `async load() {
     const { readFileSync } = await import('node:fs')
-    console.log(Number(readFileSync('shop.pid', 'utf8')) === process.pid, process.title)`)
+    console.log(Number(readFileSync('shop.pid', 'utf8')) === process.pid, process.title)`,
+    )
     const config = `export const whenReady = ({ addresses }) => {
       console.log('ready', addresses.length)
       process.kill(process.pid, 'SIGTERM')

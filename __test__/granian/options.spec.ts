@@ -27,6 +27,11 @@ describe('g37_option_mix', () => {
     group: isRoot ? ['', '0'] : [''],
     initgroups: isRoot ? ['', 'yes'] : [''],
     umask: ['', '077'],
+    disconnectGrace: ['100ms', '3s'],
+    onUncaught: ['exit', 'keep'],
+    workerClass: ['async'],
+    // What the pool says is read from there.
+    errorLog: ['', '-'],
   }
   const cases = allPairs(DIMENSIONS)
 

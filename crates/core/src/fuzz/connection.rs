@@ -33,10 +33,6 @@ pub fn connection(data: &[u8]) {
     bench.finish();
 }
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts of the surroundings"
-)]
 pub(super) struct Bench {
     pub(super) connection: Connection,
     rooms: Rooms,

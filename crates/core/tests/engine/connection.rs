@@ -2,7 +2,7 @@
 
 use gneiss_core::{AbortReason, Answers, BodyOutcome, ChunkOutcome, Fate, ServerConfig, TakenBody};
 
-use crate::workbench::{GET, Workbench, text};
+use crate::workbench::{GET, Workbench};
 
 #[test]
 fn answers_leave_in_the_order_of_pipelined_requests() {
