@@ -11,7 +11,7 @@ import type { Source } from './harness/sources.ts'
 
 const LINE_LIMIT = 400
 /** Blocks and implementations; raise it in the change that needs one more, with its reason. */
-const UNSAFE_LIMIT = 101
+const UNSAFE_LIMIT = 104
 const GENERATED = new Set([
   'src/binding.d.cts',
   'docs/errors.md',

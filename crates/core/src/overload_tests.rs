@@ -103,7 +103,7 @@ fn one_pause_says_nothing_about_the_rate() {
 }
 
 #[test]
-fn times_that_differ_do_not_promise_too_much() {
+fn times_that_differ_are_not_taken_for_short_ones() {
     let mut queue = Queue::new(0, 1_000);
     queue.counters.requests_total.add(10_000);
     queue.pass(1);
