@@ -65,7 +65,7 @@ export class Lifecycle {
   #delay: NodeJS.Timeout | undefined = undefined
   #lastResort: NodeJS.Timeout | undefined = undefined
   #isLeaving = false
-  readonly #listeners = new Map<Signal, () => void>()
+  readonly #listeners = new Map<Signal | 'SIGUSR1', () => void>()
 
   constructor(handlers: LifecycleHandlers) {
     this.#handlers = handlers
@@ -84,6 +84,8 @@ export class Lifecycle {
   /** Hears nothing more: somebody else takes over. */
   detach(): void {
     for (const [signal, listener] of this.#listeners) process.off(signal, listener)
+    clearTimeout(this.#delay)
+    clearTimeout(this.#lastResort)
     process.off('uncaughtException', this.#fault)
     process.off('beforeExit', this.#stall)
   }
@@ -121,10 +123,12 @@ export class Lifecycle {
   serving(server: Server): boolean {
     process.off('beforeExit', this.#stall)
     // Our listener takes the place of Node's own, which would open the inspector.
-    process.on('SIGUSR1', () => {
+    const reopen = (): void => {
       server.reopenLogs()
       reopenErrorLog(this.#options.log)
-    })
+    }
+    this.#listeners.set('SIGUSR1', reopen)
+    process.on('SIGUSR1', reopen)
     this.#server = server
     this.#phase = 'serving'
     const timeout = this.#firstSignal === undefined ? this.#earlyStop : this.#timeoutOf(this.#firstSignal)

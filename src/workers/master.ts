@@ -70,6 +70,7 @@ class Master {
   readonly #hasTerminal = hasTerminal()
   readonly #ended: Promise<number>
   #listeners: readonly BoundListener[] = []
+  #cells: number | undefined = undefined
   #pool!: Pool
   #end!: (exitCode: number) => void
   #fail!: (error: unknown) => void
@@ -108,6 +109,7 @@ class Master {
       for (const [signal, handler] of this.#handlers) process.off(signal, handler)
       this.#orphans?.()
       releaseListeners(this.#listeners)
+      if (this.#cells !== undefined) native.releaseCells(this.#cells)
       native.removeSocketFiles()
       if (pidfile !== null) native.releasePidfile(pidfile)
       this.#service.end()
@@ -123,6 +125,7 @@ class Master {
     this.#listeners = bindListeners(config, identity)
     const count = config.workers + Math.max(config.workers, SPARE_CELLS)
     const cells = native.createCells(count)
+    this.#cells = cells
     const policy = new RestartPolicy({
       workers: config.workers,
       cpus: availableCpus,
