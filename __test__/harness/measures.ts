@@ -96,6 +96,13 @@ export function residentBytes(): number {
   return process.memoryUsage().rss
 }
 
+/** Bytes of the heap and of the buffers outside of it, after what nothing holds was collected. */
+export function heldBytes(): number {
+  collectGarbage()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
 /**
  * Counts objects that are collected: `watch` an object, ask for `left()` when all of them should be gone.
  * It forces three collections with turns of the loop between, because finalizers run in tasks of their own,

@@ -36,38 +36,32 @@ interface Outcome {
   readonly held?: readonly number[]
 }
 
-/** What a round leaves in memory, in bytes, or a pass over all cases. */
+/** What a pass over all cases adds, in bytes. */
 interface Growth {
-  /** Resident memory, a pass. */
+  /** To the peak of resident memory. */
   readonly resident: number
-  /** What the heap and its buffers hold after a collection, a round. */
-  readonly heldEach: number
-  /** The same of the case that leaves most. */
-  readonly heldMost: number
+  /** To what the heap and its buffers hold after a case and a collection: the median of the cases. */
+  readonly held: number
 }
 
-/** The allocator and the heap move in steps; an object that each round leaves would show in every pass. */
-const MOST: Growth = { resident: 4 * 1024 * 1024, heldEach: 64, heldMost: 256 }
+/** The allocator and the heap move in steps; an object that each round of any case leaves would show in every pass. */
+const MOST: Growth = { resident: 4 * 1024 * 1024, held: 128 * 1024 }
 
 /**
  * Cases differ in what they need, so that a case is compared with itself, one pass earlier. The first two
- * passes load code and bring the allocator to its size; of the others the one that leaves least counts.
+ * passes load code and bring the allocator to its size; of the others the one that adds least counts.
  */
-function growthOf({ resident = [], held = [] }: Outcome, count: number, times: number): Growth {
-  const settled = Array.from({ length: PASSES }, (_value, pass) => pass * count).slice(2)
-  const cases = Array.from({ length: count }, (_value, index) => index)
-  const leastPass = (values: readonly number[]): number =>
-    Math.min(...settled.map((from) => median(cases.map((index) => step(values, from + index, count)))))
-  const leastCase = cases.map((index) => Math.min(...settled.map((from) => step(held, from + index, 1))))
+function growthOf({ resident = [], held = [] }: Outcome, count: number): Growth {
+  const passes = Array.from({ length: PASSES }, (_value, pass) => pass * count)
+  const least = (added: (from: number, before: number) => number): number =>
+    Math.min(...passes.slice(2).map((from) => added(from, from - count)))
+  const peak = (from: number): number => Math.max(...resident.slice(from, from + count))
   return {
-    resident: leastPass(resident),
-    heldEach: leastPass(held) / (count * times),
-    heldMost: Math.max(...leastCase) / times,
+    resident: least((from, before) => peak(from) - peak(before)),
+    held: least((from, before) =>
+      median(held.slice(from, from + count).map((value, index) => value - (held[before + index] ?? NaN))),
+    ),
   }
-}
-
-function step(values: readonly number[], at: number, back: number): number {
-  return (values[at] ?? NaN) - (values[at - back] ?? NaN)
 }
 
 function median(values: readonly number[]): number {
@@ -104,7 +98,7 @@ describe.each([MODE])('%s', (runtimeMode) => {
       expect([code, last.strays]).toEqual([0, []])
       expect(faultsOf(stderr, ON_PURPOSE).filter((fault) => fault.startsWith('unexpected'))).toEqual([])
       if (PASSES > 1) {
-        const growth = growthOf(last, all.length, times)
+        const growth = growthOf(last, all.length)
         report(`${runtimeMode}, collector ${collector}: ${all.length} cases x ${TIMES}, ${JSON.stringify(growth)}`)
         const beyond = Object.entries(MOST).filter(([name, most]) => !(growth[name as keyof Growth] < most))
         expect(beyond.length > 0 ? { beyond, growth, last } : {}).toEqual({})
