@@ -46,7 +46,9 @@ export async function startProxy(name: ProxyName, program: string, server: Serve
   const output = openSync(log, 'a')
   const errors = openSync(join(folder, 'errors'), 'a')
   const args = { haproxy, nginx }[name](folder, port, new URL(server.url).host)
-  const child = spawn(program, args, { stdio: ['ignore', output, errors] })
+  // Nothing of ours: a sanitizer that watches the addon is not to watch the proxy.
+  const env = { PATH: process.env.PATH ?? '' }
+  const child = spawn(program, args, { env, stdio: ['ignore', output, errors] })
   closeSync(output)
   closeSync(errors)
   const exit = once(child, 'exit')
