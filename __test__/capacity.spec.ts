@@ -67,7 +67,7 @@ describe('at three times the capacity', () => {
       const times = served.map(({ milliseconds }) => milliseconds).toSorted((a, b) => a - b)
       const p99 = times[Math.floor(times.length * 0.99)] ?? Infinity
       // The figure is for the full run, which has the machine alone; here it is that nobody waits for ever.
-      expect(p99).toBeLessThan(scaled(WAIT * 10_000, WAIT * 1000))
+      expect(p99).toBeLessThan(scaled(WAIT * 30_000, WAIT * 1000))
       for (const { retryAfter } of shed) {
         expect(Number(retryAfter)).toBeGreaterThanOrEqual(1)
         expect(Number(retryAfter)).toBeLessThanOrEqual(30)
@@ -77,6 +77,6 @@ describe('at three times the capacity', () => {
       if (process.env.TEST_FIGURES !== undefined) process.stdout.write(`${JSON.stringify(figures)}\n`)
       expect(worst).toBeLessThan(scaled(5000, 250))
     },
-    timeLimit(20_000),
+    timeLimit(60_000),
   )
 })

@@ -151,7 +151,8 @@ test('an answer that the client does not read waits in the application', async (
   while (server.stats().responseBytes <= streamBuffer / 2) await turns(1)
   // The application is let in again when half of the buffer has left.
   expect(server.stats().responseBytes).toBeGreaterThan(streamBuffer / 2)
-  expect(Math.max(...held)).toBeGreaterThanOrEqual(streamBuffer)
+  // It waits before the buffer is full, so that the limit is what the stream costs with all that belongs to it.
+  expect(Math.max(...held)).toBeGreaterThan(streamBuffer / 2)
   expect(Math.max(...held)).toBeLessThanOrEqual(streamBuffer + PIECE.length + CHUNK_FRAMING)
   client.reset()
 })
