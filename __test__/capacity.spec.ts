@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import { startCli } from './harness/cli.ts'
 import { RawClient, request } from './harness/client.ts'
-import { scaled, timeLimit } from './harness/scale.ts'
+import { report, scaled, timeLimit } from './harness/scale.ts'
 
 /** The application computes for 10 ms a request. */
 const CAPACITY = 100
@@ -74,7 +74,7 @@ describe('at three times the capacity', () => {
       }
       const worst = Number((await request(server.url, { path: '/delay' })).text)
       const figures = { served: served.length, shed: shed.length, p99, delay: worst }
-      if (process.env.TEST_FIGURES !== undefined) process.stdout.write(`${JSON.stringify(figures)}\n`)
+      report(`three times the capacity: ${JSON.stringify(figures)}`)
       expect(worst).toBeLessThan(scaled(5000, 250))
     },
     timeLimit(60_000),

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { HAS_SS, takeCensus } from './harness/census.ts'
 import { ROOT, startCli } from './harness/cli.ts'
 import { RawClient, request } from './harness/client.ts'
-import { scaled, timeLimit } from './harness/scale.ts'
+import { report, scaled, timeLimit } from './harness/scale.ts'
 
 import type { Cli } from './harness/cli.ts'
 
@@ -91,7 +91,7 @@ describe.runIf(HAS_TOOL && HAS_SS)(`${CONNECTIONS} clients with`, () => {
       const { lives, most, each } = await census.end()
       const longest = Math.max(...lives)
       const figures = { name, quiet, p99, longest, most, kilobytes: each / 1024 }
-      if (process.env.TEST_FIGURES !== undefined) process.stdout.write(`${JSON.stringify(figures)}\n`)
+      report(`slow clients: ${JSON.stringify(figures)}`)
 
       // What is answered at once is gone before anybody could count it.
       if (name !== ANSWERED) expect(most.peers).toBeGreaterThan(CONNECTIONS * scaled(0.25, 0.9))
