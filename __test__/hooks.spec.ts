@@ -30,7 +30,7 @@ const APP = `export default { async __rsgi__(scope, protocol) {
     case '/hang': return new Promise(() => {})
     case '/store': {
       await new Promise((resolve) => setTimeout(resolve, 10))
-      return protocol.responseStr(200, [], globalThis.store.getStore().id)
+      return protocol.responseStr(200, [['x-seen', scope.requestId]], globalThis.store.getStore().id)
     }
     case '/hello world': return protocol.responseStr(200, [], 'hello')
     default: return protocol.responseEmpty(204)
@@ -95,13 +95,16 @@ describe.each(WORKERS)('with --workers %s, hooks around requests', (workers) => 
     const config = `import { AsyncLocalStorage } from 'node:async_hooks'
       const store = globalThis.store = new AsyncLocalStorage()
       export const pre_request = (worker, req) => store.enterWith({ id: req.header('x-id') })
-      export const postRequest = (worker, req) => say({ post: store.getStore().id, id: req.header('x-id') })`
+      export const postRequest = (worker, req) => say({ post: store.getStore().id, id: req.header('x-id'), requestId: req.requestId })`
     const cli = await start(config, ['-w', workers], { expectLog: [/^\{"post"/] })
     const ids = Array.from({ length: 20 }, (_, index) => `id-${index}`)
     const answers = await Promise.all(ids.map((id) => request(cli, { path: '/store', headers: [['x-id', id]] })))
     expect(answers.map(({ text }) => text)).toEqual(ids)
     await logged(cli, '"post"', 20)
     expect(said(cli).filter(({ post, id }) => post !== id)).toEqual([])
+    const seen = new Map(answers.map((answer) => [answer.text, answer.header('x-seen')]))
+    expect(new Set(seen.values()).size).toBe(20)
+    expect(said(cli).filter(({ id, requestId }) => requestId !== seen.get(String(id)))).toEqual([])
   })
 
   test.each([

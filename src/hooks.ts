@@ -34,6 +34,8 @@ export interface WorkerExit {
 export interface RequestInfo {
   /** As the client wrote it. */
   readonly method: string
+  /** Its id, as the access log and the application see it. */
+  readonly requestId: string
   /** As received, with the query. */
   readonly target: string
   /** Percent-decoded as UTF-8, without the query. */

@@ -5,6 +5,7 @@
 import { createRunner } from '../dispatch.ts'
 import { errorCodeOf } from '../errors.ts'
 import { Exchange } from '../exchange.ts'
+import { requestIdOf } from '../request-id.ts'
 import { decodedPathOf, fieldsOf, headerOf, httpVersionOf, methodOf, peerOf, queryOf, schemeOf } from '../scope.ts'
 
 import type { RequestHooks, RequestInfo, ResponseInfo } from '../hooks.ts'
@@ -117,6 +118,10 @@ class RequestFacts implements RequestInfo {
 
   get method(): string {
     return methodOf(this.#exchange)
+  }
+
+  get requestId(): string {
+    return requestIdOf(this.#exchange)
   }
 
   get target(): string {
