@@ -11,7 +11,8 @@ import { childrenOf, cleanEnv, runCli, startCli } from './harness/cli.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
 import { LOCAL, POOL, READY, gone, logged, millisecondsOf, pidOf, startPool as start } from './harness/pool.ts'
-import { soon, timeLimit } from './harness/scale.ts'
+import { report, scaled, soon, timeLimit } from './harness/scale.ts'
+import { startSums } from './harness/sums.ts'
 import { onTeardown } from './harness/teardown.ts'
 
 /** A sanitizer has memory of its own in every process. */
@@ -171,50 +172,51 @@ describe('a worker that dies', () => {
   })
 
   test(
-    'of two costs no more than the requests it held, six times',
+    'of two under load costs each of its clients one request at most, and its place is taken within 200 ms and a boot, six times',
     async () => {
       const cli = await start(['-w', '2', '--crash-loop', 'ignore'], {
         expectLog: [/was ended by SIGKILL/, /crash loop/],
       })
-      const lost: number[] = []
-      let isOver = false
-      const drive = async (isKept: boolean): Promise<void> => {
-        while (!isOver) {
-          const client = await RawClient.connect(cli)
-          try {
-            do {
-              const { status, header } = await client.request()
-              expect(status).toBe(200)
-              if (header('connection') === 'close') break
-            } while (isKept && !isOver)
-          } catch {
-            lost.push(performance.now())
-          } finally {
-            await client.close()
-          }
-        }
+      const load = startSums(cli.url, 20, 20)
+      await load.reached(200)
+      const kills: { readonly pid: number; readonly gap: number; readonly delay: number }[] = []
+      for (let round = 1; round <= 6; round++) {
+        const pid = await pidOf(cli)
+        const at = Date.now()
+        process.kill(pid, 'SIGKILL')
+        await logged(cli, READY, 2 + round)
+        const { stderr } = cli.output()
+        const death = stderr.split('\n').find((line) => line.includes(`(pid ${pid}) was ended`)) ?? ''
+        const ready =
+          stderr
+            .split('\n')
+            .filter((line) => line.includes(READY))
+            .at(-1) ?? ''
+        const boot = Number(/after (\d+) ms$/.exec(ready)?.[1])
+        const delay = Number(/next start in ([\d.]+) s$/.exec(death)?.[1]) * 1000
+        kills.push({ pid, gap: timeOf(ready) - boot - at, delay })
+        await load.reached(load.answered + 200)
       }
-      const clients = [
-        ...Array.from({ length: 20 }, () => drive(true)),
-        ...Array.from({ length: 20 }, () => drive(false)),
-      ]
-      for (let round = 0; round < 6; round++) {
-        const before = lost.length
-        const victim = await pidOf(cli)
-        const took = await millisecondsOf(async () => {
-          process.kill(victim, 'SIGKILL')
-          await logged(cli, READY, 3 + round)
-        })
-        // It held half of the connections, and one request of each at most.
-        expect(lost.length - before).toBeLessThanOrEqual(40)
-        expect(took).toBeLessThan(20_000)
-      }
-      isOver = true
-      await Promise.all(clients)
+      const lost = await load.stop()
+      // Each connection that is cut ends, and so loses no more than the one request that it waited for.
+      const killed = new Set(kills.map(({ pid }) => pid))
+      expect(lost.filter(({ pid }) => pid !== undefined && !killed.has(pid))).toEqual([])
+      for (const { pid } of kills) expect(lost.filter((loss) => loss.pid === pid).length).toBeLessThanOrEqual(40)
+      expect(load.slowest).toBeLessThan(scaled(20_000, 2000))
+      // The first death of a place costs 100 ms and a fifth; the next ones cost what the log says.
+      for (const { gap, delay } of kills) expect(gap - delay).toBeLessThan(scaled(5000, 100))
+      const shortest = Math.min(...kills.map(({ gap }) => gap))
+      expect(shortest).toBeLessThan(scaled(5000, 200))
+      report(JSON.stringify({ kills, lost: lost.length, slowest: load.slowest, answered: load.answered }))
     },
     timeLimit(60_000),
   )
 })
+
+/** Milliseconds of the wall clock at which a line was logged. */
+function timeOf(line: string): number {
+  return Date.parse(/^\[([^\]]+)\]/.exec(line)?.[1] ?? '')
+}
 
 describe('a crash loop', () => {
   /** Ends 50 ms after it has told its master that it is ready. */
