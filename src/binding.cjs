@@ -8,7 +8,7 @@
  * compatibility layer for the other C library it may load, and fail under load.
  */
 const { closeSync, existsSync, openSync, readSync } = require('node:fs')
-const { join } = require('node:path')
+const { join, toNamespacedPath } = require('node:path')
 
 /** Systems with a package; a spec compares them with the folders of `npm` and with `napi.targets`. */
 const PUBLISHED = [
@@ -45,8 +45,11 @@ function load() {
 }
 
 function open(file) {
+  // What require does with it in the end, without looking for the file again.
+  const addon = { exports: {} }
   try {
-    return require(file)
+    process.dlopen(addon, toNamespacedPath(file))
+    return addon.exports
   } catch (cause) {
     throw new Error(explainUnloadable(file, String(cause.message)), { cause })
   }

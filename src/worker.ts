@@ -17,7 +17,7 @@ import { createLogger } from './log.ts'
 import { native } from './native.ts'
 import { serveFinished } from './server.ts'
 import { assume } from './workers/identity.ts'
-import { Descriptor, isMasterMessage } from './workers/protocol.ts'
+import { Descriptor, YOUNG_GENERATION, isMasterMessage } from './workers/protocol.ts'
 import { ExitCode, IGNORED_BY_WORKERS } from './workers/tables.ts'
 
 import type { ErrorCode } from './errors.ts'
@@ -46,6 +46,8 @@ const lifecycle = new Lifecycle({
     if (isQuick) void interrupt()
   },
 })
+// What the application starts shall not have it, and a thread of Node would refuse it.
+if (process.execArgv[0] === YOUNG_GENERATION) process.execArgv.shift()
 for (const signal of IGNORED_BY_WORKERS) process.on(signal, () => {})
 process.on('SIGUSR1', () => {})
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 
 import { monotonic } from '../clock.ts'
-import { Descriptor, isWorkerMessage } from './protocol.ts'
+import { Descriptor, YOUNG_GENERATION, isWorkerMessage } from './protocol.ts'
 
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import type {
@@ -174,8 +174,8 @@ export class WorkerChild {
 export const KILL_MARGIN = 1500
 
 /**
- * The arguments of Node for a worker: those of the master, but another port for the inspector, and none
- * opened by SIGUSR1 where that can be had.
+ * The arguments of Node for a worker: room for new objects, behind which those of the master count, but another port for
+ * the inspector, and none opened by SIGUSR1 where that can be had.
  */
 export function nodeArguments(master: readonly string[], number: number): string[] {
   const own = master.map((argument) => {
@@ -184,5 +184,7 @@ export function nodeArguments(master: readonly string[], number: number): string
     const [, flag, host, port] = match
     return `${flag}=${host === undefined ? '' : `${host}:`}${Number(port ?? 9229) + number}`
   })
-  return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1') ? [...own, '--disable-sigusr1'] : own
+  return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1')
+    ? [YOUNG_GENERATION, ...own, '--disable-sigusr1']
+    : [YOUNG_GENERATION, ...own]
 }
