@@ -94,7 +94,7 @@ const SERVER_OPTIONS = {
     type: 'integer',
     default: 4096,
     range: [1, 65_535],
-    doc: 'Connections that may wait to be accepted; the kernel cuts it to somaxconn.',
+    doc: 'Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn, and a warning says so.',
   },
   workerConnections: {
     type: 'integer',

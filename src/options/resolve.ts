@@ -6,6 +6,7 @@ import { GneissError } from '../errors.ts'
 import { OPTION_KEYS, entryOf } from '../options.ts'
 import { descriptorLimit } from './descriptor-limit.ts'
 import { layerOfObject } from './object.ts'
+import { backlogWarning } from './somaxconn.ts'
 import { readValue } from './values.ts'
 
 import type { Config, OptionKey, Options } from '../options.ts'
@@ -54,10 +55,14 @@ export function resolveOptions(layers: readonly Layer[], defaults: 'library' | '
     config[key] = value
     origins[key] = origin
   }
+  const origin = origins.backlog as Origin
+  // Nobody has asked for the default: as much as the kernel grants is what it means.
+  const cut =
+    origin.kind === 'default' ? undefined : backlogWarning(config.backlog as number, labelOf('backlog', origin))
   return {
     config: config as Config,
     origins: origins as Record<OptionKey, Origin>,
-    warnings: layers.flatMap((layer) => layer.warnings),
+    warnings: [...layers.flatMap((layer) => layer.warnings), ...(cut === undefined ? [] : [cut])],
   }
 }
 
