@@ -11,7 +11,7 @@ import { childrenOf, cleanEnv, runCli, startCli } from './harness/cli.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
 import { LOCAL, POOL, READY, gone, logged, millisecondsOf, pidOf, startPool as start } from './harness/pool.ts'
-import { scaled, soon, timeLimit } from './harness/scale.ts'
+import { report, scaled, soon, timeLimit } from './harness/scale.ts'
 import { startSums } from './harness/sums.ts'
 import { onTeardown } from './harness/teardown.ts'
 
@@ -207,10 +207,7 @@ describe('a worker that dies', () => {
       for (const { gap, delay } of kills) expect(gap - delay).toBeLessThan(scaled(5000, 100))
       const shortest = Math.min(...kills.map(({ gap }) => gap))
       expect(shortest).toBeLessThan(scaled(5000, 200))
-      if (scaled(0, 1) === 1)
-        process.stdout.write(
-          `${JSON.stringify({ kills, lost: lost.length, slowest: load.slowest, answered: load.answered })}\n`,
-        )
+      report(JSON.stringify({ kills, lost: lost.length, slowest: load.slowest, answered: load.answered }))
     },
     timeLimit(60_000),
   )
