@@ -46,6 +46,9 @@ describe('the JavaScript that ships', () => {
     const loaded = new Set(first)
     for (const file of loaded) for (const imported of importsOf(file)) loaded.add(imported)
     expect([...loaded].toSorted()).toEqual(files)
+    // They take as long to load as a good part of ours, and few programs need them at once.
+    const slow = /from "node:(?:crypto|https?|http2|tls|zlib|worker_threads|perf_hooks)"/
+    expect([...loaded].filter((file) => slow.test(shipped.get(file) ?? ''))).toEqual([])
   })
 
   test.each([
