@@ -238,6 +238,7 @@ function expectedValues(directory: string): Record<string, string[]> {
     chdir: [directory],
     accessLog: all,
     config: all,
+    errorLog: all,
     pidfile: all,
     envFiles: all,
     imports: all,

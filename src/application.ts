@@ -138,6 +138,7 @@ export class Application {
       file: fileURLToPath(new URL('worker.js', import.meta.url)),
       module: isMadeInCode ? this.#module : undefined,
       argv: this.#args,
+      isEmbedded: true,
     })
   }
 

@@ -55,7 +55,7 @@ async function main(argv: readonly string[]): Promise<void> {
       lifecycle.detach()
       const { runMaster } = await import('./workers/master.ts')
       const file = fileURLToPath(new URL('worker.js', import.meta.url))
-      process.exit(await runMaster({ config, hooks, hooksFile, startDirectory, file, argv }))
+      process.exit(await runMaster({ config, hooks, hooksFile, startDirectory, file, argv, isEmbedded: false }))
     }
     const { Alone } = await import('./alone.ts')
     const load = (): Promise<LoadedApp> => loadApplication(config)

@@ -43,6 +43,11 @@ export interface MasterOptions {
   readonly module?: string | undefined
   /** Arguments of the program. */
   readonly argv: readonly string[]
+  /**
+   * The process goes on behind the master, so that its signals are given back. A program that ends then keeps them to
+   * its last moment, because a signal that nobody hears would end it by itself.
+   */
+  readonly isEmbedded: boolean
 }
 
 /** Seconds that open requests get after SIGINT and SIGQUIT, and after a second signal. */
@@ -106,7 +111,7 @@ class Master {
       return await this.#ended
     } finally {
       clearInterval(alive)
-      for (const [signal, handler] of this.#handlers) process.off(signal, handler)
+      if (this.#options.isEmbedded) for (const [signal, handler] of this.#handlers) process.off(signal, handler)
       this.#orphans?.()
       releaseListeners(this.#listeners)
       if (this.#cells !== undefined) native.releaseCells(this.#cells)
