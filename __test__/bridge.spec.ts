@@ -121,6 +121,23 @@ describe('when a source falls silent after its first piece', () => {
     expect([answer.calls, source.returns]).toEqual([[], 1])
   })
 
+  test('a client that leaves while the head is on its way finds a source that has ended, and does not close it', async () => {
+    const answer = new Recorder()
+    const head = pending()
+    answer.start = () => head.promise
+    let end!: () => void
+    const last = new Promise<IteratorResult<unknown>>((resolve) => (end = () => resolve(done)))
+    const source = afterOne(() => last)
+    const carried = answer.carry(source)
+    await later(undefined)
+    end()
+    await later(undefined)
+    answer.leave(gone)
+    head.resolve()
+    await carried
+    expect([source.returns, answer.reported]).toEqual([0, []])
+  })
+
   test('a client that leaves while the head is on its way ends the sending', async () => {
     const answer = new Recorder()
     answer.start = () => Promise.reject(gone)

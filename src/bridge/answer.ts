@@ -110,11 +110,12 @@ class Mover extends AsyncResource {
             source.noteEnd()
             throw error
           }
-          if (this.#beginning !== undefined) await this.#beginning
         } else {
           step = pulled
         }
+        // At once: whoever leaves while the beginning is waited for has nothing to close any more.
         if (step.done === true) source.noteEnd()
+        if (this.#beginning !== undefined) await this.#beginning
         // What comes after the closing is dropped.
         if (!answer.isOpen || this.#isOver) break
         if (step.done === true) {
