@@ -10,7 +10,7 @@ use super::connection::Bench;
 use crate::http1::state::State;
 
 /// What the walk finds, in the words of `summary`. A new state belongs here when it is known how it ends.
-pub(super) const STATES: [&str; 41] = [
+pub(super) const STATES: [&str; 49] = [
     "exchange / chunked",
     "exchange / chunked / for room",
     "exchange / chunked / full",
@@ -30,15 +30,23 @@ pub(super) const STATES: [&str; 41] = [
     "exchange / complete / owed / for bytes",
     "exchange / complete / owed / for room",
     "exchange / length",
+    "exchange / length / for room",
     "exchange / length / full",
+    "exchange / length / full / for room",
     "exchange / length / held back",
+    "exchange / length / held back / for room",
     "exchange / length / owed",
     "exchange / length / owed / for bytes",
+    "exchange / length / owed / for room",
     "exchange / no body",
+    "exchange / no body / for room",
     "exchange / no body / full",
+    "exchange / no body / full / for room",
     "exchange / no body / held back",
+    "exchange / no body / held back / for room",
     "exchange / no body / owed",
     "exchange / no body / owed / for bytes",
+    "exchange / no body / owed / for room",
     "exchange / no head",
     "exchange / no head / full",
     "exchange / no head / held back",
