@@ -3,10 +3,9 @@
  * same order. What takes privileges comes first, and the application is loaded when they are given up.
  */
 import { closeErrorLog, openErrorLog } from './error-log.ts'
-import { GneissError } from './errors.ts'
 import { requestHooksOf } from './hooks.ts'
 import { native } from './native.ts'
-import { MasterHooks, within } from './workers/hooks.ts'
+import { MasterHooks, WorkerHooks } from './workers/hooks.ts'
 import { assume, identityOf } from './workers/identity.ts'
 import { bindListeners, releaseListeners } from './workers/listeners.ts'
 import { takePidfile } from './workers/pidfile.ts'
@@ -35,23 +34,21 @@ export interface AloneOptions<Loaded> {
   announce(server: Server, loaded: Loaded): void
 }
 
-/** Milliseconds for the hooks of a quick stop and of an abort, as in a worker. */
-const LAST_WORDS = { workerInt: 100, workerAbort: 250 } as const
-
 /** One process, from its start to its end. */
 export class Alone<Loaded extends { readonly app: unknown; readonly interface: InterfaceName }> {
   readonly #options: AloneOptions<Loaded>
-  readonly #hooks: Partial<Hooks>
   readonly #masterHooks: MasterHooks
+  readonly #workerHooks: WorkerHooks
   readonly #service = new ServiceManager(process.env)
   readonly #worker: WorkerInfo = Object.freeze({ number: 1, generation: 1, pid: process.pid })
   #listeners: readonly BoundListener[] = []
   #hasPidfile = false
 
   constructor(options: AloneOptions<Loaded>) {
+    const { hooks, config, log } = options
     this.#options = options
-    this.#hooks = options.hooks
-    this.#masterHooks = new MasterHooks(options.hooks, options.config.hookTimeout * 1000, options.log)
+    this.#masterHooks = new MasterHooks(hooks, config.hookTimeout * 1000, log)
+    this.#workerHooks = new WorkerHooks(hooks, this.#worker, log)
   }
 
   /**
@@ -60,7 +57,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
    */
   async run(): Promise<{ exitCode: number; server: Server }> {
     process.on('exit', this.#release)
-    if (this.#hooks.workerAbort !== undefined) process.on('SIGABRT', this.#abort)
+    this.#workerHooks.hearAbort()
     try {
       await this.#prepare()
       const server = await this.#serve()
@@ -70,7 +67,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
       return { exitCode, server }
     } finally {
       process.off('exit', this.#release)
-      process.off('SIGABRT', this.#abort)
+      this.#workerHooks.ignoreAbort()
       this.#service.end()
       closeErrorLog()
       this.#release()
@@ -80,8 +77,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   /** The stop begins. */
   readonly leaving = (isQuick: boolean): void => {
     this.#service.stopping()
-    const { workerInt } = this.#hooks
-    if (isQuick && workerInt !== undefined) void this.#runWithin('workerInt', () => workerInt(this.#worker))
+    if (isQuick) void this.#workerHooks.interrupt()
   }
 
   async #prepare(): Promise<void> {
@@ -95,7 +91,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     this.#listeners = bindListeners(config, identity)
     assume(config)
     if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
-    await refusing('postFork', () => this.#hooks.postFork?.(this.#serverInfo, this.#worker))
+    await this.#workerHooks.postFork(this.#serverInfo)
   }
 
   async #serve(): Promise<Server> {
@@ -109,8 +105,8 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     const bind = this.#listeners.map(({ fd }) => `fd://${fd}`)
     const options = { ...config, bind, interface: loaded.interface, fastResponse }
     const server = await serveFinished(loaded.app as App, options, {
-      beforeOpen: () => refusing('postWorkerInit', () => this.#hooks.postWorkerInit?.(this.#worker)),
-      hooks: requestHooksOf(this.#hooks, this.#worker),
+      beforeOpen: () => this.#workerHooks.postWorkerInit(),
+      hooks: requestHooksOf(this.#options.hooks, this.#worker),
     })
     if (lifecycle.serving(server)) {
       this.#options.announce(server, loaded)
@@ -140,31 +136,5 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     native.removeSocketFiles()
     if (this.#hasPidfile && pidfile !== null) native.releasePidfile(pidfile)
     this.#hasPidfile = false
-  }
-
-  readonly #abort = (): void => {
-    process.off('SIGABRT', this.#abort)
-    void this.#runWithin('workerAbort', () => this.#hooks.workerAbort?.(this.#worker)).then(() =>
-      process.kill(process.pid, 'SIGABRT'),
-    )
-  }
-
-  async #runWithin(name: keyof typeof LAST_WORDS, hook: () => void | Promise<void>): Promise<void> {
-    try {
-      await within(LAST_WORDS[name], async () => hook())
-    } catch (error) {
-      this.#options.log.error(`the hook ${name} failed`, error)
-    }
-  }
-}
-
-/** A hook before the server is ready: it may refuse. */
-async function refusing(name: string, hook: () => void | Promise<void>): Promise<void> {
-  try {
-    await hook()
-  } catch (cause) {
-    throw new GneissError('ERR_BOOT', `the hook ${name} failed: ${(cause as Error)?.message ?? String(cause)}`, {
-      cause,
-    })
   }
 }

@@ -16,34 +16,27 @@ import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
 import { native } from './native.ts'
 import { serveFinished } from './server.ts'
+import { WorkerHooks } from './workers/hooks.ts'
 import { assume } from './workers/identity.ts'
 import { Descriptor, YOUNG_GENERATION, isMasterMessage } from './workers/protocol.ts'
 import { ExitCode, IGNORED_BY_WORKERS } from './workers/tables.ts'
 
 import type { ErrorCode } from './errors.ts'
-import type { HookName, Hooks } from './hooks.ts'
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
 import type { WorkerParts } from './server.ts'
 import type { App, Server } from './server/types.ts'
 import type { StartMessage, WorkerMessage } from './workers/protocol.ts'
 
-/** Milliseconds for the hook of a quick stop. */
-const INT_GRACE = 100
-
-/** Milliseconds for the hook of an abort; a little more and the master kills. */
-const ABORT_GRACE = 250
-
-let hooks: Partial<Hooks> = {}
-let start: StartMessage
-let interrupting: Promise<void> | undefined
+/** Undefined until the configuration file is read, if it has any. */
+let workerHooks: WorkerHooks | undefined
 
 const lifecycle = new Lifecycle({
   failed: (phase, error) => fail(loadFailure(phase, error)),
   stalled: (phase) => fail(stallFailure(phase)),
   leaving: (reason, isQuick) => {
     tell({ gneiss: 'leaving', reason })
-    if (isQuick) void interrupt()
+    if (isQuick) void workerHooks?.interrupt()
   },
 })
 // What the application starts shall not have it, and a thread of Node would refuse it.
@@ -55,7 +48,6 @@ process.on('message', (message) => {
   if (!isMasterMessage(message)) return
   switch (message.gneiss) {
     case 'start':
-      start = message
       // Nothing but work may keep the process: that a start never ends is seen by that.
       process.channel?.unref()
       void run(message).catch(fail)
@@ -86,15 +78,17 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
   openErrorLog(config.errorLog)
   const server = { masterPid: process.ppid, log }
   await importPreloads(config)
-  if (hooksFile !== undefined) hooks = await loadHooks(hooksFile)
-  if (hooks.workerAbort !== undefined) process.on('SIGABRT', abort)
-  await runHook('postFork', () => hooks.postFork?.(server, worker))
+  const hooks = hooksFile === undefined ? {} : await loadHooks(hooksFile)
+  const ours = new WorkerHooks(hooks, worker, log)
+  workerHooks = ours
+  ours.hearAbort()
+  await ours.postFork(server)
   const loaded = module === undefined ? await loadApplication(config) : await makeApplication(config, module)
   const { gracefulTimeout, onUncaught } = config
   lifecycle.starting({ log, gracefulTimeout, onUncaught })
   const running = await serve(config, loaded, {
     gate,
-    beforeOpen: () => runHook('postWorkerInit', () => hooks.postWorkerInit?.(worker)),
+    beforeOpen: () => ours.postWorkerInit(),
     hooks: requestHooksOf(hooks, worker),
   })
   if (lifecycle.serving(running)) {
@@ -157,45 +151,8 @@ async function serve(
 }
 
 async function stop(timeout: number, isQuick: boolean): Promise<void> {
-  if (isQuick) await interrupt()
+  if (isQuick) await workerHooks?.interrupt()
   lifecycle.stop(timeout)
-}
-
-/** A quick stop, whoever asks for it: the hook hears of it once. */
-function interrupt(): Promise<void> {
-  const { workerInt } = hooks
-  if (workerInt !== undefined) interrupting ??= runWithin('workerInt', INT_GRACE, () => workerInt(start.worker))
-  return interrupting ?? Promise.resolve()
-}
-
-/** The loop turns, else nobody would be here. The hook has its time, then the signal does what it always does. */
-function abort(): void {
-  process.off('SIGABRT', abort)
-  void runWithin('workerAbort', ABORT_GRACE, () => hooks.workerAbort?.(start.worker)).then(() =>
-    process.kill(process.pid, 'SIGABRT'),
-  )
-}
-
-/** Runs a hook of the end, for so many milliseconds at most. What it throws changes nothing any more. */
-async function runWithin(name: HookName, milliseconds: number, hook: () => void | Promise<void>): Promise<void> {
-  const late = new Promise<void>((resolve) => {
-    setTimeout(resolve, milliseconds).unref()
-  })
-  const work = (async () => hook())().catch((error: unknown) =>
-    createLogger(start.config.logLevel).error(`the hook ${name} failed`, error),
-  )
-  await Promise.race([late, work])
-}
-
-/** A hook before the worker is ready: it may refuse. */
-async function runHook(name: string, hook: () => void | Promise<void>): Promise<void> {
-  try {
-    await hook()
-  } catch (cause) {
-    throw new GneissError('ERR_BOOT', `the hook ${name} failed: ${(cause as Error)?.message ?? String(cause)}`, {
-      cause,
-    })
-  }
 }
 
 /** Tells the master why; it says so to people, once for all workers. */
