@@ -220,7 +220,7 @@ export class Pool {
   #left(slot: Slot, child: WorkerChild): void {
     if (child.state !== 'ready' || slot.child !== child || this.#isStopping) return
     child.killAfter(this.#options.config.gracefulTimeout * 1000 + KILL_MARGIN)
-    this.#detach(slot, child, null, null)
+    this.#detach(slot, child, this.#deathOf(child, null, null))
   }
 
   #becameReady(slot: Slot, child: WorkerChild, message: Extract<WorkerMessage, { gneiss: 'ready' }>): void {
@@ -260,20 +260,18 @@ export class Pool {
     }
     const death = this.#deathOf(child, code, signal)
     if (this.#leaving.delete(child)) log.debug(`worker ${child.info.number} (pid ${child.info.pid}) has ended`)
-    else this.#detach(slot, child, code, signal)
+    else this.#detach(slot, child, death)
     this.#events.gone(death)
     native.clearCell(launch.cells, child.cell, this.generation)
     this.#freeCells.push(child.cell)
-    child.state = 'gone'
     this.#wake?.()
   }
 
   /** The slot no longer counts on this worker: somebody takes its place, now or later. */
-  #detach(slot: Slot, child: WorkerChild, code: number | null, signal: NodeJS.Signals | null): void {
-    const death = this.#deathOf(child, code, signal)
+  #detach(slot: Slot, child: WorkerChild, death: Death): void {
     if (slot.child === child) slot.child = undefined
     slot.hasReported = true
-    if (code === null && signal === null) this.#leaving.add(child)
+    if (death.code === null && death.signal === null) this.#leaving.add(child)
     child.state = 'leaving'
     this.#noteReady()
     if (this.#isStopping || !this.#slots.includes(slot)) return
