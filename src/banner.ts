@@ -17,6 +17,18 @@ export interface Ready {
   readonly workers?: { readonly ready: number; readonly wanted: number }
 }
 
+/** Says on stdout that the server is ready, as whoever reads there wants it. */
+export function printReady(server: Omit<Ready, 'readyMs'>): void {
+  const { stdout, env } = process
+  const ready = { ...server, readyMs: Math.round(process.uptime() * 1000) }
+  stdout.write(stdout.isTTY ? formatBanner(ready, !env['NO_COLOR'] && stdout.hasColors()) : formatReady(ready))
+}
+
+/** Says the last numbers on stdout, unless a person reads there. */
+export function printStopped(stats: Readonly<Record<string, number | string>>): void {
+  if (!process.stdout.isTTY) process.stdout.write(formatStopped(stats))
+}
+
 /** For people: where, what, how. `hasColors` is false when the terminal has none or nobody wants them. */
 export function formatBanner(ready: Ready, hasColors: boolean): string {
   const bold = (text: string): string => (hasColors ? `\x1b[1m${text}\x1b[22m` : text)
@@ -34,13 +46,13 @@ export function formatBanner(ready: Ready, hasColors: boolean): string {
 }
 
 /** For programs: the same in one line of JSON. */
-export function formatReady({ url, addresses, interface: name, why, mode, readyMs, workers }: Ready): string {
+function formatReady({ url, addresses, interface: name, why, mode, readyMs, workers }: Ready): string {
   const { pid } = process
   return `${JSON.stringify({ event: 'ready', url, addresses, interface: name, why, mode, pid, readyMs, workers: workers?.ready })}\n`
 }
 
 /** For programs: the last numbers of a server, in one line of JSON. */
-export function formatStopped(stats: Readonly<Record<string, number | string>>): string {
+function formatStopped(stats: Readonly<Record<string, number | string>>): string {
   return `${JSON.stringify({ event: 'stopped', ...stats })}\n`
 }
 

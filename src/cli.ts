@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-import { formatBanner, formatReady, formatStopped } from './banner.ts'
+import { printReady, printStopped } from './banner.ts'
 import { exitWith } from './failure.ts'
 import { deferFetchGlobals } from './cli/fetch-globals.ts'
 import { Lifecycle, loadFailure, stallFailure } from './lifecycle.ts'
@@ -63,7 +63,7 @@ async function main(argv: readonly string[]): Promise<void> {
     const alone = new Alone({ config, hooks, log, lifecycle, fastResponse: false, load, announce })
     onLeaving.push(alone.leaving)
     const { exitCode, server } = await alone.run()
-    if (!process.stdout.isTTY) process.stdout.write(formatStopped(server.stats()))
+    printStopped(server.stats())
     process.exit(exitCode)
   } catch (error) {
     exitWith(error)
@@ -120,9 +120,7 @@ function announce(server: Server, loaded: LoadedApp): void {
   const { url, addresses } = server
   const { interface: name, why } = loaded
   const { mode } = server.stats()
-  const ready = { url, addresses, interface: name, why, mode, readyMs: Math.round(process.uptime() * 1000) }
-  const { stdout, env } = process
-  stdout.write(stdout.isTTY ? formatBanner(ready, !env['NO_COLOR'] && stdout.hasColors()) : formatReady(ready))
+  printReady({ url, addresses, interface: name, why, mode })
 }
 
 /** Nothing that the application has opened keeps a program that has said everything. */

@@ -31,7 +31,7 @@ export interface EndOptions {
 }
 
 /** Seconds that open requests get after SIGINT and SIGQUIT, and after a second signal. */
-const QUICK_TIMEOUT = 2
+export const QUICK_TIMEOUT = 2
 
 /** Seconds beyond the timeout after which the end no longer waits for anything. */
 const LAST_RESORT = 2
@@ -39,9 +39,11 @@ const LAST_RESORT = 2
 /** Exit code of a program that never came to serve. */
 const FAILED_TO_START = 3
 
-const SIGNAL_NUMBERS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const
+/** Signals that stop the program. */
+export const SIGNAL_NUMBERS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const
 
-type Signal = keyof typeof SIGNAL_NUMBERS
+/** One of them. */
+export type StopSignal = keyof typeof SIGNAL_NUMBERS
 
 /**
  * Hears signals and unhandled errors from its construction to the end of the process. SIGTERM drains
@@ -56,7 +58,7 @@ export class Lifecycle {
   #phase: Phase = 'loading'
   #options!: EndOptions
   #server!: Server
-  #firstSignal: Signal | undefined = undefined
+  #firstSignal: StopSignal | undefined = undefined
   #signals = 0
   #exitCode = 0
   #end!: (exitCode: number) => void
@@ -65,14 +67,14 @@ export class Lifecycle {
   #delay: NodeJS.Timeout | undefined = undefined
   #lastResort: NodeJS.Timeout | undefined = undefined
   #isLeaving = false
-  readonly #listeners = new Map<Signal | 'SIGUSR1', () => void>()
+  readonly #listeners = new Map<StopSignal | 'SIGUSR1', () => void>()
 
   constructor(handlers: LifecycleHandlers) {
     this.#handlers = handlers
     this.ended = new Promise((resolve) => {
       this.#end = resolve
     })
-    for (const signal of Object.keys(SIGNAL_NUMBERS) as Signal[]) {
+    for (const signal of Object.keys(SIGNAL_NUMBERS) as StopSignal[]) {
       const listener = (): void => this.#hear(signal)
       this.#listeners.set(signal, listener)
       process.on(signal, listener)
@@ -137,7 +139,7 @@ export class Lifecycle {
     return false
   }
 
-  #hear(signal: Signal): void {
+  #hear(signal: StopSignal): void {
     this.#signals++
     this.#firstSignal ??= signal
     this.#leave('signal', signal !== 'SIGTERM')
@@ -160,7 +162,7 @@ export class Lifecycle {
     }
   }
 
-  #stopSoon(signal: Signal): void {
+  #stopSoon(signal: StopSignal): void {
     const { shutdownDelay = 0 } = this.#options
     clearTimeout(this.#delay)
     if (signal !== 'SIGTERM' || shutdownDelay === 0) this.#stop(this.#timeoutOf(signal))
@@ -198,7 +200,7 @@ export class Lifecycle {
 
   readonly #stall = (): void => this.#handlers.stalled(this.#phase)
 
-  #timeoutOf(signal: Signal): number {
+  #timeoutOf(signal: StopSignal): number {
     return signal === 'SIGTERM' ? this.#options.gracefulTimeout : QUICK_TIMEOUT
   }
 

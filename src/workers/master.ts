@@ -4,9 +4,10 @@
  */
 import { closeSync, openSync } from 'node:fs'
 
-import { formatBanner, formatReady, formatStopped } from '../banner.ts'
+import { printReady, printStopped } from '../banner.ts'
 import { closeErrorLog, openErrorLog, reopenErrorLog } from '../error-log.ts'
 import { GneissError } from '../errors.ts'
+import { QUICK_TIMEOUT, SIGNAL_NUMBERS } from '../lifecycle.ts'
 import { createLogger } from '../log.ts'
 import { native } from '../native.ts'
 import { urlOf } from '../options/address.ts'
@@ -22,6 +23,7 @@ import { ServiceManager } from './service.ts'
 import { ExitCode } from './tables.ts'
 
 import type { Hooks, MasterInfo } from '../hooks.ts'
+import type { StopSignal } from '../lifecycle.ts'
 import type { Logger } from '../log.ts'
 import type { Config } from '../options.ts'
 import type { WorkerChild } from './child.ts'
@@ -50,15 +52,8 @@ export interface MasterOptions {
   readonly isEmbedded: boolean
 }
 
-/** Seconds that open requests get after SIGINT and SIGQUIT, and after a second signal. */
-const QUICK_TIMEOUT = 2
-
 /** Cells beyond the number of workers: for successors that start before their predecessors have ended, and for SIGTTIN. */
 const SPARE_CELLS = 16
-
-const SIGNAL_NUMBERS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const
-
-type StopSignal = keyof typeof SIGNAL_NUMBERS
 
 /** Runs until it is told to stop. Fulfilled with the exit code; rejects when nothing could be started. */
 export async function runMaster(options: MasterOptions): Promise<number> {
@@ -228,17 +223,14 @@ class Master {
     const addresses = this.#listeners.map(({ address }) => address)
     const [address] = addresses
     if (first === undefined || address === undefined) return
-    const ready = {
+    printReady({
       url: urlOf(address),
       addresses,
       interface: first.interface,
       why: first.why,
       mode: first.mode,
-      readyMs: Math.round(process.uptime() * 1000),
       workers: { ready: this.#pool.ready, wanted: this.#pool.size },
-    }
-    const { stdout, env } = process
-    stdout.write(stdout.isTTY ? formatBanner(ready, !env['NO_COLOR'] && stdout.hasColors()) : formatReady(ready))
+    })
   }
 
   /** No worker of the start became ready: what the first one said is why. */
@@ -296,7 +288,7 @@ class Master {
     void this.#stop(timeout, isQuick)
       .then(() => this.#hooks.run('onExit', this.#info))
       .then(() => {
-        if (this.#isAnnounced && !process.stdout.isTTY) process.stdout.write(formatStopped(this.#pool.stats))
+        if (this.#isAnnounced) printStopped(this.#pool.stats)
         this.#end(this.#cutCode || this.#pool.exitCode)
       })
       .catch(this.#fail)
