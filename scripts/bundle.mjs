@@ -15,7 +15,13 @@ import { rolldown } from 'rolldown'
 const CHUNKS = { start: 'cli.ts', serve: 'index.ts', master: 'workers/master.ts' }
 
 /** Modules that masters and workers both need; together with what every start needs, they cost nothing. */
-const COMMON_GROUND = ['workers/hooks.ts', 'workers/identity.ts', 'workers/protocol.ts', 'workers/tables.ts']
+const COMMON_GROUND = [
+  'clock.ts',
+  'workers/hooks.ts',
+  'workers/identity.ts',
+  'workers/protocol.ts',
+  'workers/tables.ts',
+]
 
 /**
  * Bundles the modules of a folder. The addon's loader, which is no module, is left alone.

@@ -90,7 +90,6 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     await this.#masterHooks.start(this.#info)
     this.#listeners = bindListeners(config, identity)
     assume(config)
-    if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
     await this.#workerHooks.postFork(this.#serverInfo)
   }
 

@@ -6,20 +6,15 @@ import { GneissError } from './errors.ts'
 import { directLog } from './log.ts'
 
 import type { Logger } from './log.ts'
+import type { Identity } from './workers/identity.ts'
 
-/** Whose the file is, where that is not the process; undefined for what stays. */
-interface Owner {
-  readonly uid: number | undefined
-  readonly gid: number | undefined
-}
-
-let opened: { readonly path: string; readonly owner: Owner | undefined; readonly descriptor: number } | undefined
+let opened: { readonly path: string; readonly owner: Identity | undefined; readonly descriptor: number } | undefined
 
 /**
- * Has this process write its log to a file; null and `-` are stderr. Several processes may append to one.
+ * Has this process write its log to a file, which is `owner`'s; null and `-` are stderr. Several processes may append to one.
  * @throws `ERR_OPTION` when it cannot be opened.
  */
-export function openErrorLog(path: string | null, owner?: Owner): void {
+export function openErrorLog(path: string | null, owner?: Identity): void {
   if (path === null || path === '-') return
   try {
     replace(resolve(path), owner)
@@ -51,7 +46,7 @@ export function closeErrorLog(): void {
   opened = undefined
 }
 
-function replace(path: string, owner: Owner | undefined): void {
+function replace(path: string, owner: Identity | undefined): void {
   const descriptor = openSync(path, 'a', 0o644)
   try {
     if (owner?.uid !== undefined || owner?.gid !== undefined)

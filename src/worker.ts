@@ -64,7 +64,6 @@ process.on('message', (message) => {
 async function run({ config, directory, worker, cell, hooksFile, module }: StartMessage): Promise<never> {
   // What the master has opened is here already; everything else is done as the user of the worker.
   assume(config)
-  if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
   const gate = { fd: Descriptor.cells, index: cell }
   native.joinCell(gate)
   native.watchLifeline(Descriptor.lifeline, config.gracefulTimeout * 1000)

@@ -1,6 +1,7 @@
 /** How many cpus this process may use: what `--workers auto` means. */
-import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+
+import { readSystemFile } from './system-file.ts'
 
 /** Reads a file of the system; undefined where there is none. */
 export type ReadFile = (path: string) => string | undefined
@@ -50,12 +51,4 @@ function quotaOf1(quota: string | undefined, period: string | undefined): number
 
 function ratio(quota: number, period: number): number | undefined {
   return quota > 0 && period > 0 ? quota / period : undefined
-}
-
-function readSystemFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1')
-  } catch {
-    return undefined
-  }
 }

@@ -1,5 +1,5 @@
 /** How many files this process may have open; what the default of `workerConnections` is made of. */
-import { readFileSync } from 'node:fs'
+import { readSystemFile } from './system-file.ts'
 
 /** Assumed where the system does not tell: what most of them grant. */
 const COMMON_LIMIT = 1024
@@ -13,14 +13,10 @@ export function descriptorLimit(): number {
 }
 
 function fromProc(): string | undefined {
-  try {
-    const line = readFileSync('/proc/self/limits', 'latin1')
-      .split('\n')
-      .find((row) => row.startsWith('Max open files'))
-    return line?.slice('Max open files'.length).trim().split(' ')[0]
-  } catch {
-    return undefined
-  }
+  const line = readSystemFile('/proc/self/limits')
+    ?.split('\n')
+    .find((row) => row.startsWith('Max open files'))
+  return line?.slice('Max open files'.length).trim().split(' ')[0]
 }
 
 /** Slower than a file by far, but the only way to ask elsewhere; without the network part it does not wait for names. */

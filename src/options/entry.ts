@@ -48,6 +48,9 @@ export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
 /** A size: a number of bytes, or text with a binary unit (`64k` is 65,536). */
 export type Size = number | `${number}${'k' | 'm' | 'g'}`
 
+/** Bytes of each binary unit, as a size names it. */
+export const SIZE_UNITS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
+
 /** What a person writes for a row. */
 export type InputOf<Entry> = Entry extends { repeatable: true } ? string | readonly string[] : InputScalarOf<Entry>
 

@@ -1,4 +1,6 @@
-/** Paths with limits of their own: `/upload=1g`. A leaf. */
+/** Paths with limits of their own: `/upload=1g`. */
+import { SIZE_UNITS } from './entry.ts'
+import { LIMIT_OPTIONS } from './limits.ts'
 
 /** A path and the limit of what is sent to it. */
 export interface BodyRoute {
@@ -18,11 +20,9 @@ export function parseBodyRoute(text: string): BodyRoute {
   const path = text.slice(0, Math.max(0, at))
   const match = /^(\d{1,16})([kmg]?)$/i.exec(text.slice(at + 1))
   if (!path.startsWith('/') || match === null) throw new Error('must be PATH=SIZE, such as /upload=1g')
-  const limit = Number(match[1]) * (FACTORS[(match[2] as string).toLowerCase()] as number)
+  const limit = Number(match[1]) * (SIZE_UNITS[(match[2] as string).toLowerCase()] ?? 1)
   if (limit < 1 || limit > MOST) throw new Error('must have a size of 1 to 1024g')
   return { path, limit }
 }
 
-const FACTORS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
-/** That of maxBody. */
-const MOST = 1024 * 1024 ** 3
+const [, MOST] = LIMIT_OPTIONS.maxBody.range

@@ -1,15 +1,11 @@
 /** The most connections that the kernel lets wait for a listener. */
-import { readFileSync } from 'node:fs'
+import { readSystemFile } from './system-file.ts'
 
 /** `net.core.somaxconn`; undefined where the system does not tell. */
 function somaxconn(): number | undefined {
   if (process.platform !== 'linux') return undefined
-  try {
-    const limit = Number(readFileSync('/proc/sys/net/core/somaxconn', 'latin1'))
-    return Number.isInteger(limit) && limit > 0 ? limit : undefined
-  } catch {
-    return undefined
-  }
+  const limit = Number(readSystemFile('/proc/sys/net/core/somaxconn'))
+  return Number.isInteger(limit) && limit > 0 ? limit : undefined
 }
 
 /** What to say about a backlog that somebody has asked for, when the kernel cuts it. */

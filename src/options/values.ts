@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 
 import { formatAddress, parseAddress } from './address.ts'
 import { availableCpus } from './cpus.ts'
+import { SIZE_UNITS } from './entry.ts'
 import { parseBodyRoute } from './routes.ts'
 
 import type { OptionEntry } from './entry.ts'
@@ -167,7 +168,7 @@ const NUMBER_FORMS: Partial<Record<OptionEntry['type'], string>> = {
 
 const UNITS: Partial<Record<OptionEntry['type'], Readonly<Record<string, number>>>> = {
   duration: { ms: 0.001, s: 1, m: 60, h: 3600 },
-  size: { k: 1024, m: 1024 ** 2, g: 1024 ** 3 },
+  size: SIZE_UNITS,
 }
 
 /** The number a value means, in seconds or bytes; undefined when it is none. */

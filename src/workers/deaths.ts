@@ -1,5 +1,5 @@
 /** Why a worker is gone, and the line that says so. */
-import { readFileSync } from 'node:fs'
+import { readSystemFile } from '../options/system-file.ts'
 
 import type { ExitReason } from './protocol.ts'
 
@@ -76,23 +76,11 @@ function seconds(milliseconds: number): string {
 /** How often the kernel has killed something of this control group for want of memory; undefined if it does not say. */
 export function countOomKills(): number | undefined {
   if (process.platform !== 'linux') return undefined
-  try {
-    const group = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'latin1'))?.[1]
-    for (const folder of group === undefined ? [] : [group, '']) {
-      const events = readIfThere(`/sys/fs/cgroup${folder}/memory.events`)
-      const count = /^oom_kill (\d+)$/m.exec(events ?? '')?.[1]
-      if (count !== undefined) return Number(count)
-    }
-  } catch {
-    // No such file system: then nothing is called out of memory.
+  const group = /^0::(.*)$/m.exec(readSystemFile('/proc/self/cgroup') ?? '')?.[1]
+  for (const folder of group === undefined ? [] : [group, '']) {
+    const events = readSystemFile(`/sys/fs/cgroup${folder}/memory.events`)
+    const count = /^oom_kill (\d+)$/m.exec(events ?? '')?.[1]
+    if (count !== undefined) return Number(count)
   }
   return undefined
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1')
-  } catch {
-    return undefined
-  }
 }

@@ -1,7 +1,6 @@
 /** Who workers are: user, group, other groups. */
-import { readFileSync } from 'node:fs'
-
 import { GneissError } from '../errors.ts'
+import { readSystemFile } from '../options/system-file.ts'
 
 import type { Config } from '../options.ts'
 
@@ -31,13 +30,14 @@ export function identityOf(config: Config): Identity {
 }
 
 /**
- * Becomes that user for good. To be called before anything else in the process.
+ * Becomes that user for good, and takes the mask for what it creates. To be called before anything else in the process.
  * @throws `ERR_OPTION` when the system refuses.
  */
 export function assume(config: Config): void {
   const { uid, gid } = identityOf(config)
   try {
-    const name = config.user === null || gid === undefined ? undefined : nameOf(config.user)
+    // What the groups of a user are listed under.
+    const name = config.user === null ? undefined : rowOf('/etc/passwd', config.user)?.[0]
     // Older than the types.
     const { initgroups } = process as { initgroups?: (user: string, group: number) => void }
     if (config.initgroups && name !== undefined && gid !== undefined) initgroups?.(name, gid)
@@ -53,35 +53,27 @@ export function assume(config: Config): void {
       },
     )
   }
+  if (config.umask !== null) process.umask(Number.parseInt(config.umask, 8))
 }
 
 function findUser(text: string): { uid: number; gid: number | undefined } {
-  const row = rowsOf('/etc/passwd').find(([name, , uid]) => name === text || uid === text)
+  const row = rowOf('/etc/passwd', text)
   if (row !== undefined) return { uid: Number(row[2]), gid: Number(row[3]) }
   if (isNumber(text)) return { uid: Number(text), gid: undefined }
   throw new GneissError('ERR_OPTION', `--user is ${JSON.stringify(text)}; this machine has no such user`)
 }
 
 function findGroup(text: string): number {
-  const row = rowsOf('/etc/group').find(([name, , gid]) => name === text || gid === text)
+  const row = rowOf('/etc/group', text)
   if (row !== undefined) return Number(row[2])
   if (isNumber(text)) return Number(text)
   throw new GneissError('ERR_OPTION', `--group is ${JSON.stringify(text)}; this machine has no such group`)
 }
 
-/** The name of a user, which is what its groups are listed under. */
-function nameOf(text: string): string | undefined {
-  return rowsOf('/etc/passwd').find(([name, , uid]) => name === text || uid === text)?.[0]
-}
-
-function rowsOf(file: string): string[][] {
-  try {
-    return readFileSync(file, 'utf8')
-      .split('\n')
-      .map((line) => line.split(':'))
-  } catch {
-    return []
-  }
+/** The row of somebody, who is named by the first field or numbered by the third. */
+function rowOf(file: string, text: string): string[] | undefined {
+  const rows = (readSystemFile(file, 'utf8') ?? '').split('\n').map((line) => line.split(':'))
+  return rows.find(([name, , id]) => name === text || id === text)
 }
 
 function isNumber(text: string): boolean {
