@@ -6,9 +6,6 @@ interface Running {
   readonly isRunning: boolean
 }
 
-/** 24 days: what is longer would make a timer fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1
-
 /** Counts the requests that still run a while after they were aborted. One timer for all, because the while is the same. */
 export class Abandoned {
   /** How many there were. */
@@ -18,9 +15,9 @@ export class Abandoned {
   readonly #waiting: { readonly request: Running; readonly until: number }[] = []
   #timer: NodeJS.Timeout | undefined = undefined
 
-  /** `grace` in milliseconds. */
+  /** `grace` in milliseconds; the option allows no more than a timer takes. */
   constructor(grace: number) {
-    this.#grace = Math.min(grace, LONGEST_TIMER)
+    this.#grace = grace
   }
 
   /** The request was aborted; its application may have noticed. */

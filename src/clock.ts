@@ -1,4 +1,4 @@
-/** A clock for durations. A leaf. */
+/** A clock for durations, and how far timers go. A leaf. */
 
 /**
  * Milliseconds since an arbitrary moment; never set back, never ahead. `performance.now` says the same, but the first
@@ -8,3 +8,6 @@ export function monotonic(): number {
   const [seconds, nanoseconds] = process.hrtime()
   return seconds * 1000 + nanoseconds / 1e6
 }
+
+/** 24 days, in milliseconds: what is longer would make a timer fire at once. */
+export const LONGEST_TIMER: number = 2 ** 31 - 1

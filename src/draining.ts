@@ -1,4 +1,5 @@
 /** What open requests hear when their server stops: at once that it does, and later that it will not wait much longer. */
+import { LONGEST_TIMER } from './clock.ts'
 import { GneissError } from './errors.ts'
 import { openExchangesOf } from './exchange.ts'
 
@@ -7,9 +8,6 @@ import type { Host } from './protocol.ts'
 
 /** Share of the timeout after which requests are asked to come to an end: what is left is for doing so. */
 const WARNING = 0.8
-
-/** 24 days: what is longer would make a timer fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1
 
 // Beside the exchanges and not in them: nearly none is asked for its signal.
 const controllers = new WeakMap<Exchange, AbortController>()

@@ -1,7 +1,5 @@
 /** The end of a server's patience. */
-
-/** 24 days: what is longer would make a timer fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1
+import { LONGEST_TIMER } from '../clock.ts'
 
 /** A point in time that can be brought forward, and whether it has passed. It keeps the process alive until it is cleared. */
 export class Deadline {

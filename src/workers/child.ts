@@ -1,7 +1,7 @@
 /** One worker process, as its master sees it: how it is started, what it says, how it is ended. */
 import { spawn } from 'node:child_process'
 
-import { monotonic } from '../clock.ts'
+import { LONGEST_TIMER, monotonic } from '../clock.ts'
 import { Descriptor, YOUNG_GENERATION, isWorkerMessage } from './protocol.ts'
 
 import type { ChildProcess, StdioOptions } from 'node:child_process'
@@ -164,7 +164,7 @@ export class WorkerChild {
   }
 
   #later(milliseconds: number, work: () => void): NodeJS.Timeout {
-    const timer = setTimeout(work, Math.min(milliseconds, 2 ** 31 - 1))
+    const timer = setTimeout(work, Math.min(milliseconds, LONGEST_TIMER))
     this.#timers.add(timer)
     return timer
   }
