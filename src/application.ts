@@ -12,6 +12,7 @@ import { parseArguments } from './options/arguments.ts'
 
 import type { LoadedConfig } from './config.ts'
 import type { EndOptions } from './lifecycle.ts'
+import type { Logger } from './log.ts'
 import type { Config, Options } from './options.ts'
 import type { InterfaceName } from './protocol.ts'
 import type { App, Server } from './server/types.ts'
@@ -114,7 +115,7 @@ export class Application {
       const resolved = await this.#configuration()
       const log = createLogger(resolved.config.logLevel)
       for (const warning of resolved.warnings) log.warn(warning)
-      return resolved.config.workers > 0 ? await this.#runMaster(resolved) : await this.#runHere(resolved)
+      return resolved.config.workers > 0 ? await this.#runMaster(resolved) : await this.#runHere(resolved, log)
     } catch (error) {
       process.stderr.write(formatFailure(error))
       return exitCodeOf(error)
@@ -142,9 +143,8 @@ export class Application {
     })
   }
 
-  async #runHere({ config, hooks }: LoadedConfig): Promise<number> {
+  async #runHere({ config, hooks }: LoadedConfig, log: Logger): Promise<number> {
     const { Alone } = await import('./alone.ts')
-    const log = createLogger(config.logLevel)
     // Before it serves, the signals and errors of the program are its own.
     const lifecycle = new LateLifecycle((isQuick) => alone.leaving(isQuick))
     const load = async (): Promise<{ app: App; interface: InterfaceName }> => {

@@ -8,11 +8,10 @@ import { fileURLToPath } from 'node:url'
 
 import { printReady, printStopped } from './banner.ts'
 import { exitWith } from './failure.ts'
-import { deferFetchGlobals } from './cli/fetch-globals.ts'
+import { loadBesideGlobals } from './cli/fetch-globals.ts'
 import { Lifecycle, loadFailure, stallFailure } from './lifecycle.ts'
 import { loadConfig } from './config.ts'
 import { GneissError } from './errors.ts'
-import { loadApp } from './loader.ts'
 import { createLogger } from './log.ts'
 import { requireNode } from './native/node-version.ts'
 import { parseArguments } from './options/arguments.ts'
@@ -48,8 +47,13 @@ async function main(argv: readonly string[]): Promise<void> {
     const log = createLogger(config.logLevel)
     for (const warning of resolved.warnings) log.warn(warning)
     if (config.printConfig !== 'off') await printConfig(resolved)
-    if (config.app === null) throw noApplication()
-    if (config.checkConfig) await checkApplication(config)
+    const { app } = config
+    if (app === null)
+      throw new GneissError(
+        'ERR_OPTION',
+        'no application was named; write gneiss app.js, or gneiss --help for everything',
+      )
+    if (config.checkConfig) await checkApplication(config, app)
     const { hooks, hooksFile } = resolved
     if (config.workers > 0) {
       lifecycle.detach()
@@ -58,7 +62,7 @@ async function main(argv: readonly string[]): Promise<void> {
       process.exit(await runMaster({ config, hooks, hooksFile, startDirectory, file, argv, isEmbedded: false }))
     }
     const { Alone } = await import('./alone.ts')
-    const load = (): Promise<LoadedApp> => loadApplication(config)
+    const load = (): Promise<LoadedApp> => loadApplication(config, app)
     // The globals are replaced before the application is loaded, where that was asked for.
     const alone = new Alone({ config, hooks, log, lifecycle, fastResponse: false, load, announce })
     onLeaving.push(alone.leaving)
@@ -70,9 +74,9 @@ async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-async function checkApplication(config: Config): Promise<never> {
-  const { exportName, interface: name, why } = await loadApplication(config)
-  return finish(`${config.app} is fine: ${exportName} is served as ${name}, ${why}\n`)
+async function checkApplication(config: Config, app: string): Promise<never> {
+  const { exportName, interface: name, why } = await loadApplication(config, app)
+  return finish(`${app} is fine: ${exportName} is served as ${name}, ${why}\n`)
 }
 
 async function printCompletion(shell: Shell): Promise<never> {
@@ -99,21 +103,11 @@ async function printConfig(resolved: Resolved): Promise<void> {
   process.stdout.write(text)
 }
 
-async function loadApplication(config: Config): Promise<LoadedApp> {
-  if (config.app === null) throw noApplication()
+async function loadApplication(config: Config, app: string): Promise<LoadedApp> {
   // Read from the disk meanwhile; a failure is told where it is awaited.
   void import('./server.ts').catch(() => {})
-  // The application may keep the global `Response` while it is loaded.
   const { installFetchGlobals } = await import('./fetch/globals.ts')
-  const install = config.fastResponse ? deferFetchGlobals(installFetchGlobals) : () => {}
-  const loaded = await loadApp(config.app, { factory: config.factory, interface: config.interface })
-  // It will be needed: better now than within the first request.
-  if (loaded.interface === 'fetch') install()
-  return loaded
-}
-
-function noApplication(): GneissError {
-  return new GneissError('ERR_OPTION', 'no application was named; write gneiss app.js, or gneiss --help for everything')
+  return await loadBesideGlobals(config, app, installFetchGlobals)
 }
 
 function announce(server: Server, loaded: LoadedApp): void {

@@ -3,7 +3,7 @@
  * on the master's listeners, and says on the channel how it goes.
  */
 import { exitCodeOf, exitWith, formatFailure } from './failure.ts'
-import { deferFetchGlobals } from './cli/fetch-globals.ts'
+import { loadBesideGlobals } from './cli/fetch-globals.ts'
 import { Lifecycle, loadFailure, stallFailure } from './lifecycle.ts'
 import { importPreloads, loadHooks } from './config.ts'
 import { selectInterface } from './detect.ts'
@@ -11,7 +11,6 @@ import { openErrorLog } from './error-log.ts'
 import { GneissError, errorCodeOf } from './errors.ts'
 import { installFetchGlobals } from './fetch/globals.ts'
 import { requestHooksOf } from './hooks.ts'
-import { loadApp } from './loader.ts'
 import { firstLineOf } from './loader/module.ts'
 import { createLogger } from './log.ts'
 import { native } from './native.ts'
@@ -82,7 +81,10 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
   workerHooks = ours
   ours.hearAbort()
   await ours.postFork(server)
-  const loaded = module === undefined ? await loadApplication(config) : await makeApplication(config, module)
+  const loaded =
+    module === undefined
+      ? await loadBesideGlobals(config, config.app as string, installFetchGlobals)
+      : await makeApplication(config, module)
   const { gracefulTimeout, onUncaught } = config
   lifecycle.starting({ log, gracefulTimeout, onUncaught })
   const running = await serve(config, loaded, {
@@ -128,15 +130,6 @@ async function makeApplication(config: Config, module: string): Promise<Pick<Loa
     throw new GneissError('ERR_APP', `load of ${module} failed: ${firstLineOf(cause)}`, { cause })
   }
   return { app, ...selectInterface(app, config.interface, 'what load returned') }
-}
-
-async function loadApplication(config: Config): Promise<LoadedApp> {
-  // The application may keep the global `Response` while it is loaded.
-  const install = config.fastResponse ? deferFetchGlobals(installFetchGlobals) : () => {}
-  const loaded = await loadApp(config.app as string, { factory: config.factory, interface: config.interface })
-  // It will be needed: better now than within the first request.
-  if (loaded.interface === 'fetch') install()
-  return loaded
 }
 
 async function serve(
