@@ -10,9 +10,22 @@ import { failureOf, pending } from './harness/promises.ts'
 import { soon } from './harness/scale.ts'
 
 import type { RsgiProtocol, RsgiScope } from '../dist/index.js'
+import type { Server } from './harness/app.ts'
 
 const RSGI = { interface: 'rsgi' } as const
 const hello = (_scope: RsgiScope, protocol: RsgiProtocol): void => protocol.responseStr(200, [], 'hello')
+
+/** A server with a request that the application has heard of and never answers. */
+async function serveUnanswered(): Promise<{ server: Server; client: RawClient; signal: AbortSignal }> {
+  const open = pending<AbortSignal>()
+  const server = await serveApp(async (_scope: RsgiScope, protocol: RsgiProtocol) => {
+    open.resolve(protocol.signal)
+    await protocol.clientDisconnect()
+  }, RSGI)
+  const client = await RawClient.connect(server)
+  await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+  return { server, client, signal: await open.promise }
+}
 
 describe('close', () => {
   test('closes idle connections soon and refuses new ones', async () => {
@@ -78,14 +91,7 @@ describe('close', () => {
   })
 
   test('cuts what is open at the deadline, and tells the application why before', async () => {
-    const open = pending<AbortSignal>()
-    const server = await serveApp(async (_scope: RsgiScope, protocol: RsgiProtocol) => {
-      open.resolve(protocol.signal)
-      await protocol.clientDisconnect()
-    }, RSGI)
-    const client = await RawClient.connect(server)
-    await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
-    const signal = await open.promise
+    const { server, client, signal } = await serveUnanswered()
     await server.close({ timeout: '100ms' })
     expect(signal.aborted).toBe(true)
     expect(signal.reason).toMatchObject({ code: 'ERR_SHUTDOWN' })
@@ -93,14 +99,7 @@ describe('close', () => {
   })
 
   test('cuts at once without a warning when there is no time', async () => {
-    const open = pending<AbortSignal>()
-    const server = await serveApp(async (_scope: RsgiScope, protocol: RsgiProtocol) => {
-      open.resolve(protocol.signal)
-      await protocol.clientDisconnect()
-    }, RSGI)
-    const client = await RawClient.connect(server)
-    await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
-    const signal = await open.promise
+    const { server, signal } = await serveUnanswered()
     await server.close({ timeout: 0 })
     expect(signal.reason).toMatchObject({ code: 'ERR_SERVER_CLOSED' })
   })
