@@ -167,7 +167,7 @@ impl Driver {
             return false;
         }
         self.in_turn = true;
-        self.read_clock();
+        self.tell_time();
         self.table.observe(self.ready.len());
         self.expire();
         true
@@ -265,6 +265,10 @@ impl Driver {
 
     fn read_clock(&mut self) {
         self.clock.read();
+        self.tell_time();
+    }
+
+    fn tell_time(&mut self) {
         self.table
             .set_time(self.clock.now(), self.clock.unix_seconds());
     }
