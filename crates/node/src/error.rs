@@ -27,6 +27,14 @@ impl AsRef<str> for Code {
     }
 }
 
+/// What a call of JavaScript fails with.
+pub(crate) type Failure = napi::Error<Code>;
+
+/// Something inside failed.
+pub(crate) fn native_failure(reason: impl Into<String>) -> Failure {
+    napi::Error::new(Code::Native, reason.into())
+}
+
 /// A fault of the application, thrown at its call.
 pub(crate) fn throw_fault(scope: &Scope<'_>, fault: AnswerFault) {
     let (code, message): (&CStr, &CStr) = match fault {

@@ -14,19 +14,17 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use napi_derive::napi;
 use socket2::Socket;
 
-use crate::error::Code;
+use crate::error::{Failure, native_failure};
 use crate::options::whole;
 use crate::sys::process::{ended_child, exit_now, reap, try_lock};
 use crate::{sys, workers};
-
-type Failure = napi::Error<Code>;
 
 /// Exit code of a worker whose master is gone.
 const ORPHANED: i32 = 6;
@@ -43,8 +41,9 @@ static LOCKED: Mutex<Vec<(PathBuf, File)>> = Mutex::new(Vec::new());
 #[napi]
 pub fn watch_lifeline(fd: i32, grace: f64) -> Result<(), Failure> {
     let socket = sys::adopt_descriptor(fd)
-        .ok_or_else(|| native(format!("the lifeline, descriptor {fd}, is not open")))?;
-    let refusal = |error: io::Error| native(format!("the lifeline cannot be watched: {error}"));
+        .ok_or_else(|| native_failure(format!("the lifeline, descriptor {fd}, is not open")))?;
+    let refusal =
+        |error: io::Error| native_failure(format!("the lifeline cannot be watched: {error}"));
     socket.set_cloexec(true).map_err(refusal)?;
     socket.set_nonblocking(false).map_err(refusal)?;
     let grace = Duration::from_millis(whole(grace));
@@ -62,7 +61,7 @@ pub fn watch_lifeline(fd: i32, grace: f64) -> Result<(), Failure> {
 pub fn lock_pidfile(path: String) -> Result<bool, Failure> {
     let path = PathBuf::from(path);
     let refusal = |error: io::Error| {
-        native(format!(
+        native_failure(format!(
             "the pid file {} cannot be written: {error}",
             path.display()
         ))
@@ -73,10 +72,7 @@ pub fn lock_pidfile(path: String) -> Result<bool, Failure> {
     file.set_len(0).map_err(refusal)?;
     file.seek(SeekFrom::Start(0)).map_err(refusal)?;
     writeln!(file, "{}", std::process::id()).map_err(refusal)?;
-    LOCKED
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push((path, file));
+    workers::lock(&LOCKED).push((path, file));
     Ok(true)
 }
 
@@ -84,7 +80,7 @@ pub fn lock_pidfile(path: String) -> Result<bool, Failure> {
 #[napi]
 pub fn release_pidfile(path: String) -> bool {
     let path = PathBuf::from(path);
-    let mut all = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = workers::lock(&LOCKED);
     let Some(place) = all.iter().position(|(known, _)| *known == path) else {
         return false;
     };
@@ -180,8 +176,4 @@ fn send_abstract(socket: &UnixDatagram, name: &str, bytes: &[u8]) -> io::Result<
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn send_abstract(_socket: &UnixDatagram, _name: &str, _bytes: &[u8]) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
-}
-
-fn native(reason: String) -> Failure {
-    napi::Error::new(Code::Native, reason)
 }

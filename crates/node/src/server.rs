@@ -23,7 +23,7 @@ use napi_derive::napi;
 use crate::dispatch::{ServerFunctions, forget_server, leave_when_empty, threaded};
 use crate::driver::Driver;
 use crate::env::EnvState;
-use crate::error::Code;
+use crate::error::{Code, Failure, native_failure};
 use crate::options::{
     About, NativeAddress, NativeBind, NativeConfig, NativeLine, Place, number, whole,
 };
@@ -34,8 +34,6 @@ use crate::{calls, uv, workers};
 
 /// Asks for a turn: `() => setImmediate(giveTurn)`.
 type Later<'s> = Function<'s, (), ()>;
-
-type Failure = napi::Error<Code>;
 
 /// `Dispatch` of `native.ts`.
 type Dispatch<'s> = Function<'s, FnArgs<(f64, u32, String, String)>, ()>;
@@ -275,7 +273,7 @@ fn start_threads(
         Err((error, functions)) => {
             functions.release(scope);
             let reason = format!("the I/O threads cannot be started: {error}");
-            Err(native_failure(&reason))
+            Err(native_failure(reason))
         }
     }
 }
@@ -378,10 +376,6 @@ fn ensure_driver(state: &EnvState) -> bool {
 
 fn state_of<'s>(env: Env) -> Result<&'s EnvState, Failure> {
     sys::state_of(env.raw()).ok_or_else(|| native_failure("the environment has no state"))
-}
-
-fn native_failure(reason: &str) -> Failure {
-    napi::Error::new(Code::Native, reason.to_owned())
 }
 
 fn key(server: u32) -> ServerKey {

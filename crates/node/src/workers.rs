@@ -21,12 +21,10 @@ use std::time::Duration;
 use gneiss_core::{Cell, CellGate, Gate, Host, Listener, SocketFile, WorkerState};
 use napi_derive::napi;
 
-use crate::error::Code;
+use crate::error::{Failure, native_failure};
 use crate::options::{NativeAddress, NativeBind, NativeGate, number};
 use crate::server::open;
 use crate::sys::{self, CellMemory};
-
-type Failure = napi::Error<Code>;
 
 /// A listener that workers accept from.
 #[napi(object)]
@@ -104,29 +102,31 @@ pub fn bind_listener(bind: NativeBind, backlog: i32) -> Result<NativeListener, F
 /// `remove_socket_files`, because workers still answer there. False for an unknown one.
 #[napi]
 pub fn release_listener(fd: i32) -> bool {
-    let mut listeners = lock(&LISTENERS);
-    let known = listeners
-        .iter()
-        .position(|listener| listener.socket().as_raw_fd() == fd);
-    let Some(place) = known else { return false };
-    let file = listeners.swap_remove(place).close();
-    lock(&FILES).extend(file);
+    let Some(listener) = take_listener(fd) else {
+        return false;
+    };
+    lock(&FILES).extend(listener.close());
     true
 }
 
 /// A listener by its descriptor: one that was bound here and is given away for good, or one that the
 /// process was started with.
 pub(crate) fn adopt(fd: i32) -> io::Result<Listener> {
-    let mut listeners = lock(&LISTENERS);
-    let known = listeners
-        .iter()
-        .position(|listener| listener.socket().as_raw_fd() == fd);
-    if let Some(place) = known {
-        return Ok(listeners.swap_remove(place));
+    if let Some(listener) = take_listener(fd) {
+        return Ok(listener);
     }
     let socket = sys::adopt_descriptor(fd)
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not open"))?;
     Listener::adopt(socket)
+}
+
+/// Takes a listener that this process keeps, by its descriptor.
+fn take_listener(fd: i32) -> Option<Listener> {
+    let mut listeners = lock(&LISTENERS);
+    let place = listeners
+        .iter()
+        .position(|listener| listener.socket().as_raw_fd() == fd)?;
+    Some(listeners.swap_remove(place))
 }
 
 /// Removes the files of the Unix sockets that were released.
@@ -258,18 +258,15 @@ fn name_of(state: WorkerState) -> &'static str {
 }
 
 fn refused(what: &str, error: &io::Error) -> Failure {
-    napi::Error::new(Code::Native, format!("{what}: {error}"))
+    native_failure(format!("{what}: {error}"))
 }
 
 fn no_cell() -> Failure {
-    napi::Error::new(
-        Code::Native,
-        "there is no worker cell of that number".to_owned(),
-    )
+    native_failure("there is no worker cell of that number")
 }
 
 /// What a panic of another holder has left is still a list of descriptors.
-fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+pub(crate) fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
