@@ -37,6 +37,7 @@ pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod deadline;
+mod escape;
 pub mod exchange;
 pub mod fail;
 #[cfg(any(test, feature = "fuzz"))]

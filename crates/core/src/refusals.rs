@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::escape::push_escaped;
+
 /// Lines that wait for the log, and how many more may follow soon.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<State>);
@@ -65,13 +67,7 @@ impl Refusals {
         }
         state.debt = state.debt.saturating_add(EVERY);
         let left_out = std::mem::take(&mut state.left_out);
-        let was_empty = state.lines.is_empty();
-        let text = complaint.line(left_out);
-        state.lines.push(Line {
-            is_warning: false,
-            text,
-        });
-        was_empty
+        state.add(false, complaint.line(left_out))
     }
 
     /// Writes a line about a fault of our own, once a second. True if somebody has to be told that one waits.
@@ -90,12 +86,7 @@ impl Refusals {
         if left_out > 0 {
             let _ = write!(text, " ({left_out} more times before it)");
         }
-        let was_empty = state.lines.is_empty();
-        state.lines.push(Line {
-            is_warning: true,
-            text,
-        });
-        was_empty
+        state.add(true, text)
     }
 
     /// The lines that wait.
@@ -109,6 +100,14 @@ impl Refusals {
     }
 }
 
+impl State {
+    /// Adds a line. True if it is the only one, of which somebody has to be told.
+    fn add(&mut self, is_warning: bool, text: String) -> bool {
+        self.lines.push(Line { is_warning, text });
+        self.lines.len() == 1
+    }
+}
+
 impl Complaint<'_> {
     fn line(&self, left_out: u64) -> String {
         let Self {
@@ -118,12 +117,11 @@ impl Complaint<'_> {
             Complained::Refused(status) => format!("refused a request with {status} {code}"),
             Complained::Cut => format!("cut an answer, {code}"),
         };
-        let _ = write!(text, ": {reason}; from ");
-        push_escaped(&mut text, self.peer);
+        let _ = write!(text, ": {reason}; from {}", escaped(self.peer));
         let known = self.line.split(|byte| *byte == b'?').next();
         if let Some(known) = known.filter(|known| !known.is_empty()) {
             text.push_str(", \"");
-            push_escaped(&mut text, known.get(..LINE_MOST).unwrap_or(known));
+            text.push_str(&escaped(known.get(..LINE_MOST).unwrap_or(known)));
             // A query may hold what lets somebody in.
             let is_cut = known.len() > LINE_MOST || known.len() < self.line.len();
             text.push_str(if is_cut { "...\"" } else { "\"" });
@@ -135,17 +133,10 @@ impl Complaint<'_> {
     }
 }
 
-/// Nothing of a peer ends a line, leaves its quotes, or reaches a terminal as it is.
-fn push_escaped(text: &mut String, bytes: &[u8]) {
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
-            b' '..=b'~' => text.push(char::from(byte)),
-            _ => {
-                let _ = write!(text, "\\x{byte:02x}");
-            }
-        }
-    }
+fn escaped(text: &[u8]) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    push_escaped(&mut out, text, b"\\x");
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// One line in so many milliseconds, and so many at once.

@@ -7,6 +7,7 @@ use super::format::{Atom, Format, JSON_AGENT, JSON_REFERER, Kind};
 use super::queue::Shared;
 use super::record::{Batch, Record, next_piece};
 use super::sink::Sink;
+use crate::escape::push_escaped;
 use crate::http1::date::HttpDate;
 
 /// Writes until the log is closed and nothing is left.
@@ -275,39 +276,14 @@ fn write_digits(out: &mut Vec<u8>, number: u64, first: u64) {
     }
 }
 
-/// Nothing of a peer ends a line, leaves its quotes, or reaches a terminal as it is.
+/// For a line that people read.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b' '..=b'~' => out.push(byte),
-            _ => {
-                out.extend_from_slice(b"\\x");
-                push_hex(out, byte);
-            }
-        }
-    }
+    push_escaped(out, text, b"\\x");
 }
 
 /// Bytes above ASCII are Latin-1, which JSON can name.
 fn escape_json(out: &mut Vec<u8>, text: &[u8]) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b' '..=b'~' => out.push(byte),
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                push_hex(out, byte);
-            }
-        }
-    }
-}
-
-fn push_hex(out: &mut Vec<u8>, byte: u8) {
-    for digit in [byte >> 4, byte & 0xf] {
-        let base = if digit < 10 { b'0' } else { b'a' - 10 };
-        out.push(base.saturating_add(digit));
-    }
+    push_escaped(out, text, b"\\u00");
 }
 
 const MONTHS: [&[u8]; 12] = [
