@@ -305,15 +305,14 @@ impl Standing {
             }
             return;
         };
-        if least <= STANDING {
-            // Falls as fast as it rose.
-            if age >= STEP {
-                self.probability = self.probability.saturating_sub(RISE);
-                self.least = None;
-                self.began = now;
-            }
-        } else if age >= length {
-            self.probability = self.probability.saturating_add(RISE).min(SURE);
+        // It falls as fast as it rose.
+        let (due, next) = if least <= STANDING {
+            (STEP, self.probability.saturating_sub(RISE))
+        } else {
+            (length, self.probability.saturating_add(RISE).min(SURE))
+        };
+        if age >= due {
+            self.probability = next;
             self.least = None;
             self.began = now;
         }
