@@ -5,6 +5,7 @@ use super::connection::{Connection, Turn};
 use super::encode::AnswerFraming;
 use super::head::{Head, METHODS, Refusal, Version};
 use super::request::Open;
+use super::routes::target_at;
 use super::status::reason_phrase;
 use crate::access::{Draft, RequestFacts, remote_of};
 use crate::exchange::{AbortReason, Event, Exchanges};
@@ -200,10 +201,10 @@ impl Connection {
         head: &Head,
     ) {
         let method = METHODS.get(usize::from(head.method)).copied().unwrap_or("");
-        let end = offset.saturating_add(head.target_len);
-        let target = turn.exchanges.arena().get(offset..end).unwrap_or_default();
+        let target = target_at(turn.exchanges, offset, head.target_len);
         let line = [method.as_bytes(), b" ", target].concat();
         // Behind a proxy that is trusted, the head names the client.
+        let end = offset.saturating_add(head.target_len);
         let text = turn.exchanges.arena().get(end..).unwrap_or_default();
         let peer = remote_of(text).to_vec();
         self.complain_from(turn, ground, &peer, line.trim_ascii_start());

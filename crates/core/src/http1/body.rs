@@ -9,6 +9,7 @@ use memchr::memchr;
 use super::field::{is_text, lower_token};
 use super::head::BodyFraming;
 use super::refusal::Refusal;
+use crate::config::ServerConfig;
 
 /// Bytes of chunk extensions in a whole body: they are work for us and say nothing to anybody.
 const EXTENSION_BYTES: usize = 16 * 1024;
@@ -23,6 +24,15 @@ pub(crate) struct TrailerLimits {
     pub(crate) bytes: usize,
     /// Number of fields.
     pub(crate) fields: usize,
+}
+
+impl From<&ServerConfig> for TrailerLimits {
+    fn from(config: &ServerConfig) -> Self {
+        Self {
+            bytes: config.limit_trailers,
+            fields: config.limit_trailer_fields,
+        }
+    }
 }
 
 /// Decodes one body.

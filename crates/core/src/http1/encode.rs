@@ -197,18 +197,35 @@ pub(crate) fn encode_continue(out: &mut Vec<u8>) {
 /// Appends an error answer of the server itself, after which the connection closes. Its body is the
 /// reason phrase, which is left out for HEAD.
 pub(crate) fn encode_refusal(out: &mut Vec<u8>, status: u16, is_head: bool, date: &[u8; 29]) {
+    // The queue is full now; nobody knows for how long.
+    encode_own(out, (status, 1), is_head, b"connection: close\r\n", date);
+}
+
+/// Appends an answer of the server itself. With 503 it names the seconds after which to ask again; `connection`
+/// is the field that says what becomes of the connection, if any.
+pub(super) fn encode_own(
+    out: &mut Vec<u8>,
+    (status, retry_after): (u16, u64),
+    is_head: bool,
+    connection: &[u8],
+    date: &[u8; 29],
+) {
     let phrase = reason_phrase(status).as_bytes();
     status_line(out, status);
     date_line(out, date);
     match status {
         405 => out.extend_from_slice(ALLOW),
-        // The queue is full now; nobody knows for how long.
-        503 => out.extend_from_slice(b"retry-after: 1\r\n"),
+        503 => {
+            out.extend_from_slice(b"retry-after: ");
+            out.extend_from_slice(itoa::Buffer::new().format(retry_after).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
         _ => {}
     }
     out.extend_from_slice(b"content-type: text/plain\r\n");
     length_line(out, u64::try_from(phrase.len()).unwrap_or(0));
-    out.extend_from_slice(b"connection: close\r\n\r\n");
+    out.extend_from_slice(connection);
+    out.extend_from_slice(b"\r\n");
     if !is_head {
         out.extend_from_slice(phrase);
     }

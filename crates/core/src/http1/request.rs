@@ -174,10 +174,7 @@ impl Connection {
         offset: usize,
         data: &[u8],
     ) -> usize {
-        let trailers = TrailerLimits {
-            bytes: self.config.limit_trailers,
-            fields: self.config.limit_trailer_fields,
-        };
+        let trailers = TrailerLimits::from(&*self.config);
         let body_limit = match head.framing {
             BodyFraming::None => 0,
             _ => self.body_limit(turn.exchanges, offset, head.target_len),

@@ -22,10 +22,19 @@ impl Connection {
         if routes.is_empty() {
             return self.config.max_body;
         }
-        let end = offset.saturating_add(target_len);
-        let target = exchanges.arena().get(offset..end).unwrap_or_default();
+        let target = target_at(exchanges, offset, target_len);
         limit_of(target, routes, self.config.max_body)
     }
+}
+
+/// The target of a request, whose text begins at `offset` of the arena.
+pub(super) fn target_at<E: Exchanges>(
+    exchanges: &mut E,
+    offset: usize,
+    target_len: usize,
+) -> &[u8] {
+    let end = offset.saturating_add(target_len);
+    exchanges.arena().get(offset..end).unwrap_or_default()
 }
 
 /// The limit of the longest path that is the target's or lies above it.

@@ -3,10 +3,9 @@
 use super::account::Ground;
 use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Ending, Turn};
-use super::encode::{date_line, length_line, status_line};
+use super::encode::encode_own;
 use super::head::{BodyFraming, Head, Version};
-use super::routes::is_below;
-use super::status::reason_phrase;
+use super::routes::{is_below, target_at};
 use crate::exchange::{AbortReason, Exchanges};
 use crate::overload::{Rejection, Shed};
 
@@ -29,8 +28,7 @@ impl Connection {
         offset: usize,
         target_len: usize,
     ) -> bool {
-        let end = offset.saturating_add(target_len);
-        let target = turn.exchanges.arena().get(offset..end).unwrap_or_default();
+        let target = target_at(turn.exchanges, offset, target_len);
         let mut exempt = self.config.shed_exempt.iter();
         exempt.any(|prefix| is_below(target, prefix))
     }
@@ -126,10 +124,7 @@ impl Connection {
                 .ok()
                 .filter(|&length| length <= data.len()),
             BodyFraming::Chunked => {
-                let limits = TrailerLimits {
-                    bytes: self.config.limit_trailers,
-                    fields: self.config.limit_trailer_fields,
-                };
+                let limits = TrailerLimits::from(&*self.config);
                 let mut decoder = BodyDecoder::new(head.framing, limits);
                 let used = decoder.decode(data, data.len(), &mut Vec::new()).ok()?;
                 decoder.is_done().then_some(used)
@@ -168,21 +163,11 @@ struct Answer {
 
 impl Answer {
     fn encode(self, out: &mut Vec<u8>, retry_after: u64, date: &[u8; 29]) {
-        let phrase = reason_phrase(503).as_bytes();
-        status_line(out, 503);
-        date_line(out, date);
-        out.extend_from_slice(b"retry-after: ");
-        out.extend_from_slice(itoa::Buffer::new().format(retry_after).as_bytes());
-        out.extend_from_slice(b"\r\ncontent-type: text/plain\r\n");
-        length_line(out, phrase.len() as u64);
-        if !self.keep_alive {
-            out.extend_from_slice(b"connection: close\r\n");
-        } else if self.version == Version::Http10 {
-            out.extend_from_slice(b"connection: keep-alive\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-        if !self.is_head {
-            out.extend_from_slice(phrase);
-        }
+        let connection: &[u8] = match (self.keep_alive, self.version) {
+            (false, _) => b"connection: close\r\n",
+            (true, Version::Http10) => b"connection: keep-alive\r\n",
+            (true, Version::Http11) => b"",
+        };
+        encode_own(out, (503, retry_after), self.is_head, connection, date);
     }
 }
