@@ -159,7 +159,7 @@ describe('a start that fails', () => {
   })
 
   test('a module that throws shows the stack of the application and of nobody else', async () => {
-    const { stderr } = await runCli(['app.mjs'], {
+    const { stderr } = await runCli(['app.mjs', ...LOCAL], {
       cwd: folderWith({ 'app.mjs': 'function open() { throw new Error("no database") }\nopen()' }),
     })
     expect(stderr).toMatch(
@@ -197,7 +197,7 @@ describe('a start that fails', () => {
   })
 
   test('control bytes of a name do not reach the terminal', async () => {
-    const { stderr } = await runCli(['\u001b[2Jnone.js'], { cwd: folderWith({}) })
+    const { stderr } = await runCli(['\u001b[2Jnone.js', ...LOCAL], { cwd: folderWith({}) })
     expect(stderr).toContain('\\x1b[2Jnone.js')
     expect(stderr).not.toContain('\u001b')
   })
