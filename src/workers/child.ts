@@ -15,13 +15,14 @@ import type {
   WorkerMessage,
 } from './protocol.ts'
 import type { Stats } from '../server/types.ts'
+import type { LentListeners } from './listeners.ts'
 
 /** What a worker process is started with. */
 export interface Launch {
   /** Descriptor of the memory of all cells. */
   readonly cells: number
-  /** Descriptors of the listeners. */
-  readonly listeners: readonly number[]
+  /** Listeners for one more worker. @throws `ERR_BIND`. */
+  lend(): LentListeners
   /** Directory to start in, where the arguments of Node mean what they meant for the master. */
   readonly startDirectory: string
   /** File that the process runs. */
@@ -75,15 +76,21 @@ export class WorkerChild {
   #killTimer: NodeJS.Timeout | undefined = undefined
   #abortTimer: NodeJS.Timeout | undefined = undefined
 
+  /** @throws `ERR_BIND`, and what the system says when no process can be started. */
   constructor(launch: Launch, start: Omit<StartMessage, 'gneiss'>, events: ChildEvents) {
     this.cell = start.cell
     this.#hasAbortHook = launch.hasAbortHook
-    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', launch.cells, ...launch.listeners]
-    this.#process = spawn(
-      process.execPath,
-      [...nodeArguments(process.execArgv, start.worker.number), launch.file, ...launch.argv],
-      { stdio, cwd: launch.startDirectory },
-    )
+    const lent = launch.lend()
+    try {
+      const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', launch.cells, ...lent.fds]
+      this.#process = spawn(
+        process.execPath,
+        [...nodeArguments(process.execArgv, start.worker.number), launch.file, ...launch.argv],
+        { stdio, cwd: launch.startDirectory },
+      )
+    } finally {
+      lent.settle()
+    }
     this.info = Object.freeze({ ...start.worker, pid: this.#process.pid ?? 0 })
     // The lifeline: nothing is read or written, and its end is the worker's end as well.
     this.#process.stdio[Descriptor.lifeline]?.on('error', () => {})
