@@ -35,7 +35,7 @@ pub trait Gate: std::fmt::Debug + Send + Sync {
     fn set_accepting(&self, is_accepting: bool);
 
     /// The worker stops accepting for good. True when no other is left that takes what waits in the
-    /// queue of the shared listener, so that this one has to.
+    /// queue of the shared listener, so that this one has to; never for one that has not begun to accept.
     fn retire(&self) -> bool;
 
     /// The loop has woken and works.
@@ -352,9 +352,11 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
 
     fn retire(&self) -> bool {
         let Some(own) = self.own() else { return true };
+        let has_accepted = own.state() != WorkerState::Booting;
         own.set_state(WorkerState::Draining);
-        if !self.is_shared {
-            return true;
+        // What waits has waited for the others, and they may be about to start.
+        if !self.is_shared || !has_accepted {
+            return has_accepted;
         }
         let now = (self.host.now)();
         !self.able(now).any(|(cell, _)| self.exists(cell))

@@ -236,3 +236,14 @@ fn a_worker_with_listeners_of_its_own_accepts_nothing_before_it_is_open_and_whil
     own.polling(0);
     assert!(own.admits());
 }
+
+#[test]
+fn a_worker_that_never_accepted_leaves_who_waits_to_those_who_will() {
+    let (memory, gates) = workers(2);
+    for cell in memory.0.iter() {
+        cell.join(100, NOW.get());
+    }
+    assert!(!gates[0].retire());
+    gates[1].set_accepting(true);
+    assert!(gates[1].retire());
+}
