@@ -1,7 +1,7 @@
 /** Workers with a listener each (SO_REUSEPORT), through real processes. Linux only. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
@@ -12,6 +12,7 @@ import { ROOT, childrenOf, cleanEnv, runCli, startCli } from './harness/cli.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
 import { LOCAL, POOL, READY, gone, logged, pidOf, startPool } from './harness/pool.ts'
+import { freePort } from './harness/ports.ts'
 import { startSums } from './harness/sums.ts'
 
 import type { Cli, CliOptions } from './harness/cli.ts'
@@ -282,25 +283,6 @@ async function queue(pids: readonly number[], cli: Cli, count: number, meanwhile
   meanwhile()
   for (const pid of pids) process.kill(pid, 'SIGCONT')
   return (await Promise.all(answers)).map(({ status }) => status)
-}
-
-/** A port that nobody has, from `from` on if that is given. */
-async function freePort(from = 0): Promise<number> {
-  for (let port = from; ; port++) {
-    const found = await tryToListen(port)
-    if (found !== undefined) return found
-  }
-}
-
-function tryToListen(port: number): Promise<number | undefined> {
-  const server = createServer()
-  return new Promise((resolve) => {
-    server.once('error', () => resolve(undefined))
-    server.listen(port, '127.0.0.1', () => {
-      const { port: found } = server.address() as { port: number }
-      server.close(() => resolve(found))
-    })
-  })
 }
 
 function isOpen(port: number): Promise<boolean> {

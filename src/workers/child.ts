@@ -5,6 +5,7 @@ import { LONGEST_TIMER, monotonic } from '../clock.ts'
 import { Descriptor, YOUNG_GENERATION, isWorkerMessage } from './protocol.ts'
 
 import type { ChildProcess, StdioOptions } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
 import type {
   FailedMessage,
   LeavingReason,
@@ -93,13 +94,16 @@ export class WorkerChild {
     }
     this.info = Object.freeze({ ...start.worker, pid: this.#process.pid ?? 0 })
     // The lifeline: nothing is read or written, and its end is the worker's end as well.
-    this.#process.stdio[Descriptor.lifeline]?.on('error', () => {})
+    this.#lifeline?.on('error', () => {})
     this.#process.on('message', (message) => {
       if (isWorkerMessage(message)) events.said(this, message)
     })
     // It could not be started at all, or it takes no more messages; what counts is its end.
-    this.#process.on('error', () => {
-      if (this.#process.pid === undefined) this.#end(events, 1, null)
+    this.#process.on('error', ({ message }) => {
+      if (this.#process.pid !== undefined) return
+      const text = `gneiss: worker ${this.info.number} cannot be started: ${message}\n`
+      this.failure = { gneiss: 'failed', code: undefined, exitCode: 1, text }
+      this.#end(events, 1, null)
     })
     this.#process.once('exit', (code, signal) => this.#end(events, code, signal))
     this.#tell({ gneiss: 'start', ...start, worker: this.info })
@@ -163,7 +167,13 @@ export class WorkerChild {
     for (const timer of this.#timers) clearTimeout(timer)
     events.ended(this, code, signal)
     this.state = 'gone'
-    this.#process.stdio[Descriptor.lifeline]?.destroy()
+    this.#lifeline?.destroy()
+  }
+
+  /** Without a descriptor for them Node makes no streams at all. */
+  get #lifeline(): Readable | Writable | null | undefined {
+    const { stdio } = this.#process as { readonly stdio?: ChildProcess['stdio'] }
+    return stdio?.[Descriptor.lifeline]
   }
 
   #tell(message: MasterMessage): void {
