@@ -148,14 +148,16 @@ describe('a worker that dies', () => {
         /\[warn\] worker 1 \(pid \d+\) leaves: an error of the application that nobody handled; /,
       ],
     })
+    const go = join(folderWith({}), 'go')
     const slow = await RawClient.connect(cli)
-    await slow.send('GET /wait/1000 HTTP/1.1\r\nhost: a\r\n\r\n')
+    await slow.send(`GET /until/${Buffer.from(go).toString('base64url')} HTTP/1.1\r\nhost: a\r\n\r\n`)
     const first = await pidOf(cli)
     await request(cli, { path: '/throw' })
     await logged(cli, 'leaves: ')
     // The successor answers before the slow request is answered.
     while ((await pidOf(cli)) === first);
     expect(slow.reader.available).toBe(0)
+    writeFileSync(go, '')
     expect((await slow.read()).text).toBe(String(first))
     await gone(first)
   })
