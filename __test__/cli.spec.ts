@@ -11,6 +11,7 @@ import { ROOT, childrenOf, runCli, startCli } from './harness/cli.ts'
 import { request } from './harness/client.ts'
 import { MODE } from './harness/mode.ts'
 import { folderWith } from './harness/folder.ts'
+import { soon } from './harness/scale.ts'
 
 import type { Exit } from './harness/cli.ts'
 
@@ -159,7 +160,7 @@ describe('a start that fails', () => {
   })
 
   test('a module that throws shows the stack of the application and of nobody else', async () => {
-    const { stderr } = await runCli(['app.mjs'], {
+    const { stderr } = await runCli(['app.mjs', ...LOCAL], {
       cwd: folderWith({ 'app.mjs': 'function open() { throw new Error("no database") }\nopen()' }),
     })
     expect(stderr).toMatch(
@@ -196,8 +197,27 @@ describe('a start that fails', () => {
     expect(stderr).toMatch(new RegExp(`^gneiss: .*127\\.0\\.0\\.1:${port}.* \\[ERR_BIND\\]\n$`))
   })
 
+  test('says so within 2 s, whatever it is', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    onTestFinished(() => void other.close())
+    await new Promise((resolve) => other.once('listening', resolve))
+    const { port } = other.address() as AddressInfo
+    const app = 'export default { __rsgi__() {}, async __rsgi_init__() { throw new Error("no database") } }'
+    const cwd = folderWith({ 'app.mjs': app })
+    for (const [code, args] of [
+      [2, ['app.mjs', '--wrokers', '2']],
+      [3, ['app.mjs', ...LOCAL]],
+      [4, ['none.js', ...LOCAL]],
+      [5, ['app.mjs', '--bind', `127.0.0.1:${port}`]],
+    ] as const) {
+      const began = performance.now()
+      expect((await runCli(args, { cwd })).code).toBe(code)
+      expect(performance.now() - began).toBeLessThan(soon(2000))
+    }
+  })
+
   test('control bytes of a name do not reach the terminal', async () => {
-    const { stderr } = await runCli(['\u001b[2Jnone.js'], { cwd: folderWith({}) })
+    const { stderr } = await runCli(['\u001b[2Jnone.js', ...LOCAL], { cwd: folderWith({}) })
     expect(stderr).toContain('\\x1b[2Jnone.js')
     expect(stderr).not.toContain('\u001b')
   })

@@ -1,15 +1,16 @@
 /** The master and its workers, through real processes: start, deaths, crash loops. */
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 
 import { describe, expect, test } from 'vitest'
 
-import { childrenOf, cleanEnv, runCli, startCli } from './harness/cli.ts'
+import { ROOT, childrenOf, cleanEnv, runCli, startCli, watch } from './harness/cli.ts'
 import { RawClient, request, turns } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
+import { freePort } from './harness/ports.ts'
 import { LOCAL, POOL, READY, gone, logged, millisecondsOf, pidOf, startPool as start } from './harness/pool.ts'
 import { report, scaled, soon, timeLimit } from './harness/scale.ts'
 import { startSums } from './harness/sums.ts'
@@ -147,14 +148,16 @@ describe('a worker that dies', () => {
         /\[warn\] worker 1 \(pid \d+\) leaves: an error of the application that nobody handled; /,
       ],
     })
+    const go = join(folderWith({}), 'go')
     const slow = await RawClient.connect(cli)
-    await slow.send('GET /wait/1000 HTTP/1.1\r\nhost: a\r\n\r\n')
+    await slow.send(`GET /until/${Buffer.from(go).toString('base64url')} HTTP/1.1\r\nhost: a\r\n\r\n`)
     const first = await pidOf(cli)
     await request(cli, { path: '/throw' })
     await logged(cli, 'leaves: ')
     // The successor answers before the slow request is answered.
     while ((await pidOf(cli)) === first);
     expect(slow.reader.available).toBe(0)
+    writeFileSync(go, '')
     expect((await slow.read()).text).toBe(String(first))
     await gone(first)
   })
@@ -217,6 +220,80 @@ describe('a worker that dies', () => {
 function timeOf(line: string): number {
   return Date.parse(/^\[([^\]]+)\]/.exec(line)?.[1] ?? '')
 }
+
+describe.runIf(process.platform === 'linux')('a worker that cannot start', () => {
+  test('leaves who waits to be let in to the others', async () => {
+    // The first one to come fails when it is told to, and the other starts when it is told to.
+    const app = `import { existsSync, mkdirSync } from 'node:fs'
+      let isFirst = true
+      try { mkdirSync('first') } catch { isFirst = false }
+      export default {
+        async __rsgi_init__() {
+          while (!existsSync(isFirst ? 'fail' : 'go')) await new Promise((resolve) => setTimeout(resolve, 5))
+          if (isFirst && !existsSync('go')) throw new Error('no database')
+        },
+        __rsgi__: (scope, protocol) => protocol.responseStr(200, [], 'hello'),
+      }`
+    const cwd = folderWith({ 'app.mjs': app })
+    const port = await freePort()
+    const starting = startCli(['app.mjs', '-b', `127.0.0.1:${port}`, '-w', '2', '--crash-loop', 'ignore'], {
+      cwd,
+      expectLog: [/Error: no database/, /it could not start/],
+    })
+    while (!existsSync(join(cwd, 'first'))) await turns(1)
+    const client = await RawClient.connect(`http://127.0.0.1:${port}`)
+    const answer = client.request()
+    const workers = mastersOf(port).flatMap(childrenOf)
+    expect(workers).toHaveLength(2)
+    writeFileSync(join(cwd, 'fail'), '')
+    await Promise.race(workers.map(gone))
+    writeFileSync(join(cwd, 'go'), '')
+    expect((await answer).status).toBe(200)
+    await starting
+  })
+
+  test.each<[string, string[], RegExp[]]>([
+    ['a process', [], [/\[error\] worker 1 cannot be started: spawn .* EMFILE/, /it could not start/]],
+    [
+      'a listener',
+      ['--reuse-port'],
+      [/\[error\] worker 1 cannot be started; it is tried again in 1 s/, /tcp_migrate_req/],
+    ],
+  ])('because the system refuses %s is started later', async (_what, flags, lines) => {
+    const hooks = `import { closeSync, openSync } from 'node:fs'
+      export function childExit() {
+        const all = []
+        try { for (;;) all.push(openSync('/dev/null')) } catch { setTimeout(() => all.forEach(closeSync), 500) }
+      }`
+    const cwd = folderWith({ 'gneiss.config.mjs': hooks })
+    const cli = await start(flags, {
+      cwd,
+      expectLog: [/was ended by SIGKILL/, ...lines],
+    })
+    execFileSync('prlimit', ['--pid', String(cli.child.pid), '--nofile=100:100'])
+    process.kill(await pidOf(cli), 'SIGKILL')
+    await logged(cli, 'cannot be started')
+    await logged(cli, READY, 2)
+    expect((await request(cli)).status).toBe(200)
+  })
+
+  test('because the system refuses ends the start', async () => {
+    const hooks = `import { openSync } from 'node:fs'
+      export function preFork() { try { for (;;) openSync('/dev/null') } catch {} }`
+    const cwd = folderWith({ 'gneiss.config.mjs': hooks })
+    const command = `ulimit -n 100; exec "${process.execPath}" "${ROOT}dist/cli.js" "${POOL}" ${LOCAL.join(' ')}`
+    const child = spawn('sh', ['-c', command], { cwd, env: cleanEnv(), stdio: ['ignore', 'pipe', 'pipe'] })
+    const { code, stderr } = await watch(child).exit
+    expect(stderr).toContain('EMFILE')
+    expect(code).toBe(1)
+  })
+
+  /** Processes that listen on a port of this machine. */
+  function mastersOf(port: number): number[] {
+    const rows = execFileSync('ss', ['-Hltnp', `sport = :${port}`], { encoding: 'utf8' })
+    return [...new Set(Array.from(rows.matchAll(/pid=(\d+)/g), ([, pid]) => Number(pid)))]
+  }
+})
 
 describe('a crash loop', () => {
   /** Ends 50 ms after it has told its master that it is ready. */

@@ -171,6 +171,10 @@ describe('a hook', () => {
       process.kill(pid, 'SIGKILL')
       expect(await pidOf(cli)).not.toBe(pid)
       await logged(cli, `the hook ${name} takes longer`)
+      // One for each time it was called, and none for the waiting.
+      const calls = name === 'preFork' ? 2 : 1
+      const { stderr } = await cli.stop()
+      expect(stderr.split(`the hook ${name} takes longer`)).toHaveLength(1 + calls)
     },
   )
 

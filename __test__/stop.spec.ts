@@ -85,11 +85,13 @@ describe('SIGTERM under load', () => {
     },
   )
 
-  test('SIGINT does the same', async () => {
-    const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0'])
+  test.each(['0', '1', '2'])('SIGINT does the same within 3 s, with --workers %s', async (workers) => {
+    const cli = await startCli(['examples/rsgi.js', '--bind', '127.0.0.1:0', '-w', workers])
     const load = startLoad(cli.url, 8)
     await load.reached(100)
+    const began = performance.now()
     await cli.stop('SIGINT')
+    expect(performance.now() - began).toBeLessThan(soon(3000))
     await load.finished()
   })
 })

@@ -79,6 +79,8 @@ export interface NativeBind {
   path?: string
   /** Listening socket inherited from the parent. */
   fd?: number
+  /** Others may listen there as well, and each gets a part of the connections; with `host`. */
+  reusePort?: boolean
 }
 
 /** A path whose requests may have other bodies than the rest. */
@@ -187,6 +189,8 @@ export interface NativeGate {
   fd: number
   /** Number of the worker's cell. */
   index: number
+  /** The listeners are this worker's alone: reserved by its master, and listening from `open_server` on. */
+  ownsListeners?: boolean
 }
 
 /** A line for the server's own log. */
@@ -211,7 +215,10 @@ export interface NativeListener {
  */
 export declare function notifyService(path: string, text: string): boolean
 
-/** Begins to accept, for a server with a gate: its listeners wait until its application has started. */
+/**
+ * Begins to accept, for a server with a gate: its listeners wait until its application has started. Throws
+ * `ERR_BIND` when one that was reserved cannot listen any more.
+ */
 export declare function openServer(server: number): void
 
 /** What a worker lets others know; `undefined` when there is no such cell. */
@@ -243,6 +250,12 @@ export declare function removeSocketFiles(): void
 
 /** Opens the log files of the process anew, for whoever has moved them away. */
 export declare function reopenLogs(): void
+
+/**
+ * Binds with `SO_REUSEPORT` and does not listen, for a worker that will; with `fd` at the address of one that
+ * was reserved before. Throws `ERR_BIND` or `ERR_OPTION`.
+ */
+export declare function reserveListener(bind: NativeBind): NativeListener
 
 /** Gauges and totals of a server; `undefined` when there is no such server. */
 export declare function stats(server: number): Stats | null

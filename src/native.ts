@@ -128,6 +128,8 @@ export interface NativeBind {
   path?: string
   /** Listening socket inherited from the parent, or one of `bindListener`, which the server takes over. */
   fd?: number
+  /** With `host`: others may listen there as well (SO_REUSEPORT), and each gets a part of the connections. */
+  reusePort?: boolean
 }
 
 /** The cell of a worker in memory that its master has made. */
@@ -136,6 +138,8 @@ export interface NativeGate {
   fd: number
   /** Number of the worker's cell. */
   index: number
+  /** The listeners are this worker's alone: of `reserveListener`, and listening from `openServer` on. */
+  ownsListeners?: boolean
 }
 
 /** A copy of a worker's cell. Times are milliseconds of the machine's monotonic clock. */
@@ -224,7 +228,7 @@ export interface Native {
    * `later` is called when the threaded driver has used up its share of a turn: it has `giveTurn` called behind timers and I/O.
    */
   listen(config: NativeConfig, dispatch: Dispatch, notify: Notify, later: () => void): number
-  /** Begins to accept, for a server with a gate. */
+  /** Begins to accept, for a server with a gate. Throws `ERR_BIND` when a reserved listener cannot listen any more. */
   openServer(server: number): void
   /** Where the server listens. */
   addresses(server: number): NativeAddress[]
@@ -250,6 +254,11 @@ export interface Native {
 
   /** Binds and listens without accepting, for workers. Throws `ERR_BIND` or `ERR_OPTION`. */
   bindListener(bind: NativeBind, backlog: number): { fd: number; address: NativeAddress }
+  /**
+   * Binds beside others that share the port and does not listen, for a worker that will: no connection comes
+   * before. With `fd`, at the address of one that this process has reserved. Throws `ERR_BIND` or `ERR_OPTION`.
+   */
+  reserveListener(bind: NativeBind): { fd: number; address: NativeAddress }
   /** Closes this process's copy of a listener; a socket file stays until `removeSocketFiles`. False for an unknown one. */
   releaseListener(fd: number): boolean
   /** Removes the socket files of listeners that were released. */

@@ -96,6 +96,11 @@ const SERVER_OPTIONS = {
     range: [1, 65_535],
     doc: 'Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn, and a warning says so.',
   },
+  reusePort: {
+    type: 'boolean',
+    default: false,
+    doc: 'Share TCP ports with SO_REUSEPORT (Linux): each worker listens for itself, the kernel spreads connections, and other servers of the same user may listen there too.',
+  },
   workerConnections: {
     type: 'integer',
     default: null,

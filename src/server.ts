@@ -163,7 +163,11 @@ class LocalServer implements Server {
         ? createDispatch(adapter, this.#host)
         : (await import('./dispatch/hooked.ts')).createHookedDispatch(adapter, this.#host, hooks)
     this.#queue.release(this.#dispatch)
-    native.openServer(this.#number)
+    try {
+      native.openServer(this.#number)
+    } catch (cause) {
+      throw codedError(cause)
+    }
   }
 
   /** Leaves nothing of a server that could not start. */

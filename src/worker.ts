@@ -63,7 +63,7 @@ process.on('message', (message) => {
 async function run({ config, directory, worker, cell, hooksFile, module }: StartMessage): Promise<never> {
   // What the master has opened is here already; everything else is done as the user of the worker.
   assume(config)
-  const gate = { fd: Descriptor.cells, index: cell }
+  const gate = { fd: Descriptor.cells, index: cell, ownsListeners: config.reusePort }
   native.joinCell(gate)
   native.watchLifeline(Descriptor.lifeline, config.gracefulTimeout * 1000)
   process.title = `gneiss: worker [${config.procName}]`

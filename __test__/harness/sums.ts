@@ -20,8 +20,11 @@ export interface Sums {
   stop(): Promise<Loss[]>
 }
 
-/** Asks `/sum/ID` of `fixtures/pool.js`, on so many kept connections and so many that serve one request each. */
-export function startSums(url: string, kept: number, oneShot: number): Sums {
+/**
+ * Asks `/sum/ID` of `fixtures/pool.js`, on so many kept connections and so many that serve one request each. That a
+ * connection cannot be had is a fault, or with `mayReset` a request that was lost.
+ */
+export function startSums(url: string, kept: number, oneShot: number, mayReset = false): Sums {
   let answered = 0
   let slowest = 0
   let isOver = false
@@ -31,7 +34,13 @@ export function startSums(url: string, kept: number, oneShot: number): Sums {
     for (let round = 0; !isOver;) {
       let began = performance.now()
       let pid: number | undefined
-      const client = await RawClient.connect(url)
+      const client = await RawClient.connect(url).catch((error: NodeJS.ErrnoException) => {
+        if (!mayReset || error.code !== 'ECONNRESET') throw error
+      })
+      if (client === undefined) {
+        lost.push({ pid })
+        continue
+      }
       try {
         do {
           const id = `${number}-${round++}`

@@ -6,20 +6,16 @@ import { expect, test } from 'vitest'
 
 import { ROOT, cleanEnv, watch } from '../harness/cli.ts'
 import { folderWith } from '../harness/folder.ts'
+import { MODE } from '../harness/mode.ts'
 import { scaled, timeLimit } from '../harness/scale.ts'
 
 const INDEX = pathToFileURL(`${ROOT}dist/index.js`).href
 
-/** Runs an `Application` again and again: serves one request, then ends it by the signal that it hears. */
-const PROGRAM = `import { get } from 'node:http'
+/** What a program needs to have `round`, one turn of it, called again and again. */
+const HEAD = `import { get } from 'node:http'
 import { readFileSync, readdirSync } from 'node:fs'
-import { Application } from '${INDEX}'
+import { Application, serve } from '${INDEX}'
 
-export class Shop extends Application {
-  async load() {
-    return () => new Response('hello')
-  }
-}
 const [workers, rounds, socketPath] = process.argv.slice(2)
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH']
 const EVENTS = [...SIGNALS, 'SIGCHLD', 'uncaughtException', 'beforeExit', 'exit', 'disconnect', 'message']
@@ -33,15 +29,10 @@ function ask() {
     request.once('error', () => resolve(undefined))
   })
 }
-async function round() {
-  const shop = new Shop({ module: import.meta.url, bind: 'unix:' + socketPath, workers: Number(workers) })
-  const running = shop.run()
-  while ((await ask()) !== 200) await new Promise((resolve) => setTimeout(resolve, 1))
-  process.kill(process.pid, 'SIGTERM')
-  const exitCode = await running
-  if (exitCode !== 0) throw new Error('ended with ' + exitCode)
-}
-function held() {
+`
+
+/** Calls it again and again, and tells what the process holds before and after. */
+const LOOP = `function held() {
   return {
     handles: process.getActiveResourcesInfo().filter((name) => name !== 'Timeout').toSorted(),
     descriptors: readdirSync('/proc/self/fd').length,
@@ -67,23 +58,60 @@ const after = await settled(JSON.stringify(before))
 console.log(JSON.stringify({ event: 'held', before, after }))
 `
 
+/** Serves one request, then ends the `Application` by the signal that it hears. */
+const APPLICATION = `${HEAD}
+export class Shop extends Application {
+  async load() {
+    return () => new Response('hello')
+  }
+}
+async function round() {
+  const shop = new Shop({ module: import.meta.url, bind: 'unix:' + socketPath, workers: Number(workers) })
+  const running = shop.run()
+  while ((await ask()) !== 200) await new Promise((resolve) => setTimeout(resolve, 1))
+  process.kill(process.pid, 'SIGTERM')
+  const exitCode = await running
+  if (exitCode !== 0) throw new Error('ended with ' + exitCode)
+}
+${LOOP}`
+
+/** Serves eight requests at once, then closes the server. */
+const SERVER = `${HEAD}
+async function round() {
+  const server = await serve(() => new Response('hello'), { bind: 'unix:' + socketPath, runtimeMode: workers })
+  const statuses = await Promise.all(Array.from({ length: 8 }, ask))
+  if (statuses.some((status) => status !== 200)) throw new Error(statuses.join())
+  await server.close({ timeout: 1 })
+}
+${LOOP}`
+
+async function expectNothingHeld(program: string, args: readonly string[]): Promise<void> {
+  const folder = folderWith({ 'shop.mjs': program })
+  const child = spawn(process.execPath, ['shop.mjs', ...args, `${folder}/shop.sock`], {
+    cwd: folder,
+    env: cleanEnv(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const { exit, events } = watch(child)
+  expect(await exit).toMatchObject({ code: 0, signal: null, stderr: '' })
+  const held = events().find(({ event }) => event === 'held')
+  expect(held).toBeDefined()
+  expect(held?.['after']).toEqual(held?.['before'])
+}
+
 test.runIf(process.platform === 'linux').each([
   ['without workers', '0', scaled(100, 1000)],
   ['with a worker', '1', scaled(10, 100)],
 ])(
   'an Application %s that runs again and again leaves handles, descriptors, threads and listeners at the baseline',
   async (_what, workers, rounds) => {
-    const folder = folderWith({ 'shop.mjs': PROGRAM })
-    const child = spawn(process.execPath, ['shop.mjs', workers, String(rounds), `${folder}/shop.sock`], {
-      cwd: folder,
-      env: cleanEnv(),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const { exit, events } = watch(child)
-    expect(await exit).toMatchObject({ code: 0, signal: null, stderr: '' })
-    const held = events().find(({ event }) => event === 'held')
-    expect(held).toBeDefined()
-    expect(held?.['after']).toEqual(held?.['before'])
+    await expectNothingHeld(APPLICATION, [workers, String(rounds)])
   },
+  timeLimit(120_000),
+)
+
+test.runIf(process.platform === 'linux')(
+  'serve and close, again and again, leave handles, descriptors, threads and listeners at the baseline',
+  () => expectNothingHeld(SERVER, [MODE, String(scaled(100, 1000))]),
   timeLimit(120_000),
 )

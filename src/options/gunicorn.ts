@@ -33,8 +33,6 @@ const STRICT = 'there are no lenient switches; such requests are refused'
 const RESTART = 'workers are not replaced in this version; let the service manager restart the process'
 const METRICS = 'metrics are not available in this version'
 const ONE_PROTOCOL = 'this version speaks HTTP/1.0 and HTTP/1.1, and no other protocol'
-const SHARED =
-  'workers share one listener and take turns; of several listeners each would lose what waits for it when its worker ends'
 const FILES = 'static files are not served in this version; leave them to the proxy in front'
 
 const REFUSED: Readonly<Record<string, string>> = {
@@ -84,7 +82,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   reload: 'use node --watch around gneiss',
   reloadEngine: 'use node --watch around gneiss',
   reloadExtraFile: 'use node --watch-path around gneiss',
-  reusePort: SHARED,
   secureSchemeHeaders: FORWARDED,
   sendfile: LATER,
   spew: 'use the inspector of Node',

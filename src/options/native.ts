@@ -2,7 +2,7 @@
 import { parseAddress } from './address.ts'
 import { parseBodyRoute } from './routes.ts'
 
-import type { NativeConfig } from '../native.ts'
+import type { NativeBind, NativeConfig } from '../native.ts'
 import type { Config } from '../options.ts'
 
 /** Bun and Deno export the names of libuv without what belongs to them. */
@@ -11,7 +11,7 @@ const exportsStubs = process.versions.bun !== undefined || 'deno' in process.ver
 /** Converts; seconds become whole milliseconds, never 0 from something else. */
 export function toNativeConfig(config: Config): NativeConfig {
   return {
-    bind: config.bind.map(parseAddress),
+    bind: config.bind.map((text) => bindOf(text, config.reusePort)),
     backlog: config.backlog,
     limitRequestHead: config.limitRequestHead,
     limitRequestLine: config.limitRequestLine,
@@ -44,6 +44,12 @@ export function toNativeConfig(config: Config): NativeConfig {
     ...(config.accessLog === null ? {} : { accessLog: config.accessLog }),
     accessLogFormat: config.accessLogFormat,
   }
+}
+
+/** An address as the addon takes it. What is inherited was bound by somebody else, who has decided. */
+export function bindOf(text: string, reusePort: boolean): NativeBind {
+  const bind = parseAddress(text)
+  return bind.host === undefined ? bind : { ...bind, reusePort }
 }
 
 /** Times of the configuration are seconds, at least 0.1 or 0. */

@@ -6,6 +6,7 @@ import { GneissError } from '../errors.ts'
 import { OPTION_KEYS, entryOf } from '../options.ts'
 import { descriptorLimit } from './descriptor-limit.ts'
 import { layerOfObject } from './object.ts'
+import { reusePortFault, reusePortWarning } from './reuse-port.ts'
 import { backlogWarning } from './somaxconn.ts'
 import { readValue } from './values.ts'
 
@@ -55,15 +56,26 @@ export function resolveOptions(layers: readonly Layer[], defaults: 'library' | '
     config[key] = value
     origins[key] = origin
   }
-  const origin = origins.backlog as Origin
+  const finished = { config: config as Config, origins: origins as Record<OptionKey, Origin> }
+  return { ...finished, warnings: [...layers.flatMap((layer) => layer.warnings), ...doubtsOf(finished)] }
+}
+
+/**
+ * What the kernel makes of options that it has a say in.
+ * @throws `ERR_OPTION` for ports that cannot be shared.
+ */
+function doubtsOf({ config, origins }: Pick<Resolved, 'config' | 'origins'>): string[] {
+  const { backlog, reusePort } = origins
+  const doubts: (string | undefined)[] = []
   // Nobody has asked for the default: as much as the kernel grants is what it means.
-  const cut =
-    origin.kind === 'default' ? undefined : backlogWarning(config.backlog as number, labelOf('backlog', origin))
-  return {
-    config: config as Config,
-    origins: origins as Record<OptionKey, Origin>,
-    warnings: [...layers.flatMap((layer) => layer.warnings), ...(cut === undefined ? [] : [cut])],
+  if (backlog.kind !== 'default') doubts.push(backlogWarning(config.backlog, labelOf('backlog', backlog)))
+  if (config.reusePort) {
+    const label = labelOf('reusePort', reusePort)
+    const fault = reusePortFault(config.bind)
+    if (fault !== undefined) throw new GneissError('ERR_OPTION', `${label} ${fault}`)
+    doubts.push(reusePortWarning(label))
   }
+  return doubts.filter((doubt) => doubt !== undefined)
 }
 
 /**

@@ -5,6 +5,7 @@ import { LONGEST_TIMER, monotonic } from '../clock.ts'
 import { Descriptor, YOUNG_GENERATION, isWorkerMessage } from './protocol.ts'
 
 import type { ChildProcess, StdioOptions } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
 import type {
   FailedMessage,
   LeavingReason,
@@ -15,13 +16,14 @@ import type {
   WorkerMessage,
 } from './protocol.ts'
 import type { Stats } from '../server/types.ts'
+import type { LentListeners } from './listeners.ts'
 
 /** What a worker process is started with. */
 export interface Launch {
   /** Descriptor of the memory of all cells. */
   readonly cells: number
-  /** Descriptors of the listeners. */
-  readonly listeners: readonly number[]
+  /** Listeners for one more worker. @throws `ERR_BIND`. */
+  lend(): LentListeners
   /** Directory to start in, where the arguments of Node mean what they meant for the master. */
   readonly startDirectory: string
   /** File that the process runs. */
@@ -75,24 +77,33 @@ export class WorkerChild {
   #killTimer: NodeJS.Timeout | undefined = undefined
   #abortTimer: NodeJS.Timeout | undefined = undefined
 
+  /** @throws `ERR_BIND`, and what the system says when no process can be started. */
   constructor(launch: Launch, start: Omit<StartMessage, 'gneiss'>, events: ChildEvents) {
     this.cell = start.cell
     this.#hasAbortHook = launch.hasAbortHook
-    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', launch.cells, ...launch.listeners]
-    this.#process = spawn(
-      process.execPath,
-      [...nodeArguments(process.execArgv, start.worker.number), launch.file, ...launch.argv],
-      { stdio, cwd: launch.startDirectory },
-    )
+    const lent = launch.lend()
+    try {
+      const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', launch.cells, ...lent.fds]
+      this.#process = spawn(
+        process.execPath,
+        [...nodeArguments(process.execArgv, start.worker.number), launch.file, ...launch.argv],
+        { stdio, cwd: launch.startDirectory },
+      )
+    } finally {
+      lent.settle()
+    }
     this.info = Object.freeze({ ...start.worker, pid: this.#process.pid ?? 0 })
     // The lifeline: nothing is read or written, and its end is the worker's end as well.
-    this.#process.stdio[Descriptor.lifeline]?.on('error', () => {})
+    this.#lifeline?.on('error', () => {})
     this.#process.on('message', (message) => {
       if (isWorkerMessage(message)) events.said(this, message)
     })
     // It could not be started at all, or it takes no more messages; what counts is its end.
-    this.#process.on('error', () => {
-      if (this.#process.pid === undefined) this.#end(events, 1, null)
+    this.#process.on('error', ({ message }) => {
+      if (this.#process.pid !== undefined) return
+      const text = `gneiss: worker ${this.info.number} cannot be started: ${message}\n`
+      this.failure = { gneiss: 'failed', code: undefined, exitCode: 1, text }
+      this.#end(events, 1, null)
     })
     this.#process.once('exit', (code, signal) => this.#end(events, code, signal))
     this.#tell({ gneiss: 'start', ...start, worker: this.info })
@@ -156,7 +167,13 @@ export class WorkerChild {
     for (const timer of this.#timers) clearTimeout(timer)
     events.ended(this, code, signal)
     this.state = 'gone'
-    this.#process.stdio[Descriptor.lifeline]?.destroy()
+    this.#lifeline?.destroy()
+  }
+
+  /** Without a descriptor for them Node makes no streams at all. */
+  get #lifeline(): Readable | Writable | null | undefined {
+    const { stdio } = this.#process as { readonly stdio?: ChildProcess['stdio'] }
+    return stdio?.[Descriptor.lifeline]
   }
 
   #tell(message: MasterMessage): void {

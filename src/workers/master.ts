@@ -14,7 +14,7 @@ import { urlOf } from '../options/address.ts'
 import { availableCpus } from '../options/cpus.ts'
 import { MasterHooks } from './hooks.ts'
 import { identityOf } from './identity.ts'
-import { bindListeners, releaseListeners } from './listeners.ts'
+import { bindListeners, lendListeners, releaseListeners } from './listeners.ts'
 import { reapOrphans } from './orphans.ts'
 import { takePidfile } from './pidfile.ts'
 import { RestartPolicy } from './policy.ts'
@@ -28,7 +28,7 @@ import type { Logger } from '../log.ts'
 import type { Config } from '../options.ts'
 import type { WorkerChild } from './child.ts'
 import type { Death } from './deaths.ts'
-import type { BoundListener } from './listeners.ts'
+import type { BoundListener, LentListeners } from './listeners.ts'
 import type { WorkerFailure } from './pool.ts'
 
 /** What a master is started with. */
@@ -54,6 +54,8 @@ export interface MasterOptions {
 
 /** Cells beyond the number of workers: for successors that start before their predecessors have ended, and for SIGTTIN. */
 const SPARE_CELLS = 16
+
+const LOOPING = 'workers keep dying, and none has been ready for crashLoopGrace'
 
 /** Runs until it is told to stop. Fulfilled with the exit code; rejects when nothing could be started. */
 export async function runMaster(options: MasterOptions): Promise<number> {
@@ -134,8 +136,8 @@ class Master {
     })
     const { startDirectory, file, argv, hooksFile } = this.#options
     const hasAbortHook = this.#options.hooks.workerAbort !== undefined
-    const listeners = this.#listeners.map(({ fd }) => fd)
-    const launch = { cells, listeners, startDirectory, file, argv, hasAbortHook }
+    const lend = (): LentListeners => lendListeners(this.#listeners, config)
+    const launch = { cells, lend, startDirectory, file, argv, hasAbortHook }
     this.#pool = new Pool(
       { config, log: this.#log, launch, policy, cells: count, hooksFile, module: this.#options.module },
       {
@@ -143,8 +145,9 @@ class Master {
         ready: (child) => this.#workerReady(child),
         settled: () => this.#announce(),
         failed: (failures) => this.#failed(failures),
+        unable: (error) => this.#giveUp(error),
         gone: (death) => this.#workerGone(death),
-        exhausted: () => this.#giveUp(),
+        exhausted: () => this.#giveUp(new GneissError('ERR_CRASH_LOOP', LOOPING)),
       },
     )
     this.#orphans = reapOrphans()
@@ -247,9 +250,8 @@ class Master {
     this.#end(said.exitCode)
   }
 
-  #giveUp(): void {
-    const error = new GneissError('ERR_CRASH_LOOP', 'workers keep dying, and none has been ready for crashLoopGrace')
-    void this.#stop(0, true).then(() => this.#fail(error))
+  #giveUp(reason: unknown): void {
+    void this.#stop(0, true).then(() => this.#fail(reason))
   }
 
   #stopBySignal(signal: StopSignal): void {

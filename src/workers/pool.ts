@@ -35,6 +35,8 @@ export interface PoolEvents {
   settled(): void
   /** No worker of the start has become ready. */
   failed(failures: readonly WorkerFailure[]): void
+  /** The system refuses what a worker of the start needs. */
+  unable(error: unknown): void
   /** A worker is gone. */
   gone(death: Death): void
   /** Workers keep dying, and it is time to give up. */
@@ -60,6 +62,9 @@ interface Slot {
 
 /** Milliseconds between two looks for a free cell. */
 const CELL_RETRY = 10
+
+/** Milliseconds until a worker is started again when the system has refused it. */
+const SPAWN_RETRY = 1000
 
 /** Milliseconds in which a signal to the process group reaches all of it. */
 const GROUP_SIGNAL = 50
@@ -182,10 +187,18 @@ export class Pool {
     }
     native.clearCell(launch.cells, cell, this.generation)
     const start: Omit<StartMessage, 'gneiss'> = { config, directory: process.cwd(), worker, cell, hooksFile, module }
-    slot.child = new WorkerChild(launch, start, {
-      said: (child, message) => this.#hear(slot, child, message),
-      ended: (child, code, signal) => this.#ended(slot, child, code, signal),
-    })
+    try {
+      slot.child = new WorkerChild(launch, start, {
+        said: (child, message) => this.#hear(slot, child, message),
+        ended: (child, code, signal) => this.#ended(slot, child, code, signal),
+      })
+    } catch (error) {
+      this.#freeCells.push(cell)
+      if (this.phase === 'initial') return this.#events.unable(error)
+      this.#options.log.error(`worker ${slot.number} cannot be started; it is tried again in 1 s`, error)
+      this.#spawnLater(slot, SPAWN_RETRY)
+      return
+    }
     slot.child.watchBoot(config.bootTimeout * 1000)
     // Counted once the process is on its way, which is what everybody waits for.
     this.#oomKills ??= countOomKills()

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+mod reserved;
+
 /// What to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bind {
@@ -26,12 +28,14 @@ impl std::fmt::Display for Bind {
     }
 }
 
-/// A bound, listening, non-blocking socket. Dropping it closes it and removes its socket file.
+/// A bound, non-blocking socket that listens, or will. Dropping it closes it and removes its socket file.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     address: Endpoint,
     file: Option<SocketFile>,
+    /// What it will listen with; none for one that listens already, or never.
+    backlog: Option<i32>,
 }
 
 /// One end of a connection.
@@ -70,7 +74,11 @@ impl Listener {
     /// The operating system's: in use, not permitted, no such name.
     pub fn bind(bind: &Bind, backlog: i32) -> io::Result<Self> {
         match bind {
-            Bind::Tcp(host, port) => Self::bind_tcp(host, *port, backlog),
+            Bind::Tcp(host, port) => first_of(host, *port, |address| {
+                let bound = Self::bind_address(address, false)?;
+                bound.socket.listen(backlog)?;
+                Ok(bound)
+            }),
             Bind::Unix(path) => Self::bind_unix(path, backlog),
         }
     }
@@ -86,15 +94,7 @@ impl Listener {
                 "not a listening stream socket",
             ));
         }
-        socket.set_nonblocking(true)?;
-        socket.set_cloexec(true)?;
-        bound_unsent(&socket);
-        let address = Endpoint::from(&socket.local_addr()?);
-        Ok(Self {
-            socket,
-            address,
-            file: None,
-        })
+        Self::adopt_bound(socket, None)
     }
 
     /// The socket, to accept from.
@@ -132,38 +132,44 @@ impl Listener {
         text.into_boxed_slice()
     }
 
-    fn bind_tcp(host: &str, port: u16, backlog: i32) -> io::Result<Self> {
-        let mut refusal = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in (host, port).to_socket_addrs()? {
-            match Self::bind_address(address, backlog) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => refusal = error,
-            }
-        }
-        Err(refusal)
+    fn adopt_bound(socket: Socket, backlog: Option<i32>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_cloexec(true)?;
+        bound_unsent(&socket);
+        let address = Endpoint::from(&socket.local_addr()?);
+        Ok(Self {
+            socket,
+            address,
+            file: None,
+            backlog,
+        })
     }
 
-    fn bind_address(address: SocketAddr, backlog: i32) -> io::Result<Self> {
+    /// Binds and does not listen.
+    fn bind_address(address: SocketAddr, shares_port: bool) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
-        // A restart must not wait for old connections in TIME_WAIT. SO_REUSEPORT stays off: it
-        // would hide a port that is in use.
+        // A restart must not wait for old connections in TIME_WAIT. SO_REUSEPORT stays off unless
+        // somebody asks for it: it would hide a port that is in use.
         socket.set_reuse_address(true)?;
+        if shares_port {
+            socket.set_reuse_port(true)?;
+        }
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
         }
         bound_unsent(&socket);
         socket.bind(&address.into())?;
-        socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
         let address = Endpoint::from(&socket.local_addr()?);
         Ok(Self {
             socket,
             address,
             file: None,
+            backlog: None,
         })
     }
 
@@ -195,6 +201,7 @@ impl Listener {
             socket,
             address: Endpoint::Unix(path.to_path_buf()),
             file: Some(file),
+            backlog: None,
         })
     }
 }
@@ -239,6 +246,22 @@ impl From<&SockAddr> for Endpoint {
             Self::Tcp,
         )
     }
+}
+
+/// What the first address of a name gives that can be had.
+fn first_of(
+    host: &str,
+    port: u16,
+    open: impl Fn(SocketAddr) -> io::Result<Listener>,
+) -> io::Result<Listener> {
+    let mut refusal = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match open(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
 }
 
 /// Has the kernel keep little that it cannot send yet, for each connection that is accepted here.

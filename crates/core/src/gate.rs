@@ -1,5 +1,7 @@
 //! Which worker takes the next connection of a listener that several share.
 //!
+//! One with listeners of its own is in a cell as well, but waits for nobody's turn.
+//!
 //! Whoever is woken first would take everything: the kernel knows nothing of load. So each worker
 //! publishes in a cell of shared memory how many connections it has, and accepts only while it has
 //! at most one more than the least-loaded worker that is able to accept.
@@ -15,6 +17,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Decides whether this worker may accept now. Asked from any thread of the worker.
 pub trait Gate: std::fmt::Debug + Send + Sync {
+    /// Whether other workers accept from the same listeners.
+    fn is_shared(&self) -> bool;
+
     /// Whether the next connection is this worker's; never before the first `set_accepting`. When it is
     /// not, ask again within a
     /// millisecond while connections wait: a worker that does not take them is found out by that.
@@ -30,7 +35,7 @@ pub trait Gate: std::fmt::Debug + Send + Sync {
     fn set_accepting(&self, is_accepting: bool);
 
     /// The worker stops accepting for good. True when no other is left that takes what waits in the
-    /// queue of the shared listener, so that this one has to.
+    /// queue of the shared listener, so that this one has to; never for one that has not begun to accept.
     fn retire(&self) -> bool;
 
     /// The loop has woken and works.
@@ -204,6 +209,7 @@ pub struct CellGate<M> {
     memory: M,
     index: usize,
     host: Host,
+    is_shared: bool,
     /// Since when this worker has been refused while nobody accepted anything; 0 when it is not.
     refused_since: AtomicU64,
     /// Connections that the others had accepted by then.
@@ -221,10 +227,20 @@ impl<M: AsRef<[Cell]>> CellGate<M> {
             memory,
             index,
             host,
+            is_shared: true,
             refused_since: AtomicU64::new(0),
             refused_at: AtomicU64::new(0),
             blamed: (0..count).map(|_| AtomicU64::new(0)).collect(),
         })
+    }
+
+    /// The same for a worker that has its listeners for itself.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self {
+            is_shared: false,
+            ..self
+        }
     }
 
     fn own(&self) -> Option<&Cell> {
@@ -251,6 +267,10 @@ impl<M: AsRef<[Cell]>> CellGate<M> {
 }
 
 impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     fn admits(&self) -> bool {
         let Some(own) = self.own() else { return true };
         if matches!(own.state(), WorkerState::Booting | WorkerState::Draining) {
@@ -260,7 +280,15 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
         let mine = own.connections.load(Ordering::Relaxed);
         // Possible where another thread accepts than the one that serves.
         let busy_since = own.loop_busy_since.load(Ordering::Relaxed);
-        let is_stuck = busy_since != 0 && now.saturating_sub(busy_since) > BUSY_MOST;
+        let busy = if busy_since == 0 {
+            0
+        } else {
+            now.saturating_sub(busy_since)
+        };
+        if !self.is_shared {
+            return busy <= SUSPECT;
+        }
+        let is_stuck = busy > BUSY_MOST;
         let is_next = |cell: &Cell| {
             is_stuck || cell.connections.load(Ordering::Relaxed).saturating_add(1) < mine
         };
@@ -324,7 +352,12 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
 
     fn retire(&self) -> bool {
         let Some(own) = self.own() else { return true };
+        let has_accepted = own.state() != WorkerState::Booting;
         own.set_state(WorkerState::Draining);
+        // What waits has waited for the others, and they may be about to start.
+        if !self.is_shared || !has_accepted {
+            return has_accepted;
+        }
         let now = (self.host.now)();
         !self.able(now).any(|(cell, _)| self.exists(cell))
     }
@@ -349,6 +382,10 @@ impl<M: AsRef<[Cell]> + std::fmt::Debug + Send + Sync> Gate for CellGate<M> {
 /// Milliseconds of work in one go after which a loop does not count as able to accept: connections
 /// wait for it no longer than that while another is idle.
 const BUSY_MOST: u64 = 50;
+/// Milliseconds of work in one go after which a worker with listeners of its own accepts nothing more for
+/// the time being: nobody else can, but what it has not accepted is not lost with it where the kernel hands
+/// queues on.
+const SUSPECT: u64 = 1_000;
 /// Milliseconds without a tick, of which there are ten a second, after which a process stands still.
 const TICK_MOST: u64 = 1_000;
 /// Milliseconds that waiting connections are left to another worker that does not take them. It

@@ -207,3 +207,43 @@ fn there_is_no_gate_beyond_the_cells() {
     let (memory, _) = workers(2);
     assert!(CellGate::new(memory, 2, HOST).is_none());
 }
+
+#[test]
+fn a_worker_with_listeners_of_its_own_waits_for_nobody_and_empties_them_itself() {
+    let (memory, mut gates) = workers(2);
+    let own = gates.remove(0).alone();
+    assert!(!own.is_shared());
+    fill(&own, 1_000);
+    assert!(own.admits());
+    assert!(own.retire());
+    assert_eq!(memory.0[0].read().state, WorkerState::Draining);
+    assert!(!own.admits());
+}
+
+#[test]
+fn a_worker_with_listeners_of_its_own_accepts_nothing_before_it_is_open_and_while_its_loop_stands_still()
+ {
+    let (memory, mut gates) = workers(2);
+    memory.0[0].join(100, NOW.get());
+    let own = gates.remove(0).alone();
+    assert!(!own.admits());
+    own.set_accepting(true);
+    own.busy();
+    pass(SUSPECT, &memory);
+    assert!(own.admits());
+    pass(1, &memory);
+    assert!(!own.admits());
+    own.polling(0);
+    assert!(own.admits());
+}
+
+#[test]
+fn a_worker_that_never_accepted_leaves_who_waits_to_those_who_will() {
+    let (memory, gates) = workers(2);
+    for cell in memory.0.iter() {
+        cell.join(100, NOW.get());
+    }
+    assert!(!gates[0].retire());
+    gates[1].set_accepting(true);
+    assert!(gates[1].retire());
+}

@@ -1,6 +1,6 @@
 //! The Node-API border of gneiss: conversions and calls. It decides nothing about HTTP.
 //!
-//! In reading order: `server` (the cold functions), `calls` (the hot ones), `env` (what an isolate
+//! In reading order: `server` (the cold functions), `binding` (from addresses to listeners), `calls` (the hot ones), `env` (what an isolate
 //! owns), `driver`, `phases`, `listeners`, `peer`, `ready` and `dispatch` (the loop driver), `threads` (the threaded one),
 //! `workers` (what a master shares with its workers), `process` (what both are to the machine), and the only places of `unsafe`: `sys` (Node-API) and `uv` (libuv).
 
@@ -9,6 +9,7 @@
     allow(dead_code, reason = "napi exports nothing under cfg(test)")
 )]
 
+mod binding;
 mod calls;
 mod dispatch;
 mod driver;

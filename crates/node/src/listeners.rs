@@ -105,14 +105,16 @@ impl Driver {
     }
 
     /// The application of a server with a gate has started: its worker accepts.
-    pub(crate) fn open_gate(&mut self, server: ServerKey) {
+    pub(crate) fn open_gate(&mut self, server: ServerKey) -> std::io::Result<()> {
         for place in self.listeners.iter_mut().flatten() {
             if place.server == server && place.stage == Stage::Held {
+                place.listener.listen()?;
                 place.stage = Stage::Open;
                 place.handle.watch(READABLE);
             }
         }
         self.after_work();
+        Ok(())
     }
 
     /// Takes what waits in the queues of a server that closes, then closes its listeners. Whoever
@@ -206,8 +208,8 @@ impl Driver {
             .min()
     }
 
-    /// Accepts what waits: all of it when the server closes, one connection behind a gate, so that
-    /// the others get to see the new count, else a good many.
+    /// Accepts what waits: all of it when the server closes, one connection from a listener that others share,
+    /// so that they get to see the new count, else a good many.
     pub(crate) fn accept(&mut self, state: &EnvState, index: u32) {
         let now = self.now();
         let Some(Some(place)) = self.listeners.get_mut(index as usize) else {
@@ -221,8 +223,8 @@ impl Driver {
         }
         let most = match (place.stage, &place.gate) {
             (Stage::Held | Stage::Yielding | Stage::Paused, _) => 0,
-            (Stage::Open, Some(_)) => 1,
-            (Stage::Open, None) => ACCEPTS,
+            (Stage::Open, Some(gate)) if gate.is_shared() => 1,
+            (Stage::Open, _) => ACCEPTS,
             (Stage::Emptying, _) => QUEUE_MOST,
         };
         for _ in 0..most {

@@ -25,6 +25,8 @@ pub struct NativeBind {
     pub path: Option<String>,
     /// Listening socket inherited from the parent.
     pub fd: Option<i32>,
+    /// Others may listen there as well, and each gets a part of the connections; with `host`.
+    pub reuse_port: Option<bool>,
 }
 
 /// The cell of a worker in memory that its master has made.
@@ -34,19 +36,36 @@ pub struct NativeGate {
     pub fd: i32,
     /// Number of the worker's cell.
     pub index: u32,
+    /// The listeners are this worker's alone: reserved by its master, and listening from `open_server` on.
+    pub owns_listeners: Option<bool>,
+}
+
+impl NativeGate {
+    /// Whether the worker shares its listeners with nobody.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.owns_listeners == Some(true)
+    }
 }
 
 /// What a `NativeBind` asks for.
 pub(crate) enum Place {
     Adopt(i32),
     Bind(Bind),
+    Share(Bind),
 }
 
 impl NativeBind {
     /// The place meant; `None` if it is not exactly one.
     pub(crate) fn place(&self) -> Option<Place> {
         match (&self.host, &self.path, self.fd) {
-            (Some(host), None, None) => Some(Place::Bind(Bind::Tcp(host.clone(), self.port?))),
+            (Some(host), None, None) => {
+                let bind = Bind::Tcp(host.clone(), self.port?);
+                Some(if self.reuse_port == Some(true) {
+                    Place::Share(bind)
+                } else {
+                    Place::Bind(bind)
+                })
+            }
             (None, Some(path), None) => Some(Place::Bind(Bind::Unix(PathBuf::from(path)))),
             (None, None, Some(fd)) => Some(Place::Adopt(fd)),
             _ => None,

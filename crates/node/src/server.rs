@@ -9,7 +9,6 @@
     reason = "napi generates exports from public items; the crate has no Rust users"
 )]
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use gneiss_core::{
@@ -24,13 +23,11 @@ use crate::dispatch::{ServerFunctions, forget_server, leave_when_empty, threaded
 use crate::driver::Driver;
 use crate::env::EnvState;
 use crate::error::{Code, Failure, native_failure};
-use crate::options::{
-    About, NativeAddress, NativeBind, NativeConfig, NativeLine, Place, number, whole,
-};
+use crate::options::{About, NativeAddress, NativeConfig, NativeLine, number, whole};
 use crate::stats::Stats;
 use crate::sys::{self, Scope};
 use crate::threads::{self, THREADED, Threads};
-use crate::{calls, uv, workers};
+use crate::{binding, calls, uv, workers};
 
 /// Asks for a turn: `() => setImmediate(giveTurn)`.
 type Later<'s> = Function<'s, (), ()>;
@@ -92,7 +89,7 @@ pub fn listen(
     let listeners = config
         .bind
         .iter()
-        .map(|bind| open(bind, config.backlog))
+        .map(|bind| binding::open_for(&config, bind))
         .collect::<Result<Vec<Listener>, Failure>>()?;
     let gate = config.gate.as_ref().map(workers::gate_of).transpose()?;
     let scope = Scope::new(state);
@@ -130,16 +127,19 @@ pub fn listen(
     Err(native_failure("the runtime refuses to watch a listener"))
 }
 
-/// Begins to accept, for a server with a gate: its listeners wait until its application has started.
+/// Begins to accept, for a server with a gate: its listeners wait until its application has started. Throws
+/// `ERR_BIND` when one that was reserved cannot listen any more.
 #[napi]
 pub fn open_server(env: Env, server: u32) -> Result<(), Failure> {
     let state = state_of(env)?;
     let server = key(server);
-    match threaded(server) {
+    let opened = match threaded(server) {
         Some(server) => state.with_threads(|threads| threads.open_gate(server)),
         None => state.with_driver(|driver| driver.open_gate(server)),
     };
-    Ok(())
+    opened
+        .unwrap_or(Ok(()))
+        .map_err(|error| binding::refusal("a port that was reserved cannot be opened", &error))
 }
 
 /// Where the server listens.
@@ -317,28 +317,6 @@ fn start(
         driver.table.begin_close(server, 0);
     }
     (server, is_listening)
-}
-
-pub(crate) fn open(bind: &NativeBind, backlog: i32) -> Result<Listener, Failure> {
-    let refusal = |what: String, error: std::io::Error| {
-        let advice = match error.kind() {
-            ErrorKind::AddrInUse => "; stop what listens there, or bind another address",
-            ErrorKind::AddrNotAvailable => "; this machine has no such address",
-            ErrorKind::PermissionDenied => "; it takes more privileges, or another address",
-            _ => "",
-        };
-        napi::Error::new(Code::Bind, format!("{what}: {error}{advice}"))
-    };
-    match bind.place() {
-        Some(Place::Bind(bind)) => Listener::bind(&bind, backlog)
-            .map_err(|error| refusal(format!("cannot listen on {bind}"), error)),
-        Some(Place::Adopt(fd)) => workers::adopt(fd)
-            .map_err(|error| refusal(format!("cannot listen on file descriptor {fd}"), error)),
-        None => Err(napi::Error::new(
-            Code::Option,
-            "bind needs one of host and port, path, fd".to_owned(),
-        )),
-    }
 }
 
 fn open_log(config: &NativeConfig) -> Result<Option<Arc<AccessLog>>, Failure> {

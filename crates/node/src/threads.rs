@@ -121,11 +121,21 @@ impl Threads {
     }
 
     /// The application of a server with a gate has started: its worker accepts.
-    pub(crate) fn open_gate(&self, server: ServerKey) {
-        let gate = self.server(server).and_then(|found| found.gate.as_ref());
-        if let Some(gate) = gate {
-            gate.set_accepting(true);
+    pub(crate) fn open_gate(&mut self, server: ServerKey) -> std::io::Result<()> {
+        let Some(found) = self.server(server) else {
+            return Ok(());
+        };
+        let Some(gate) = found.gate.as_ref() else {
+            return Ok(());
+        };
+        for listener in &found.listeners {
+            listener.listen()?;
         }
+        gate.set_accepting(true);
+        if !gate.is_shared() {
+            self.remote.open_reserved(server);
+        }
+        Ok(())
     }
 
     /// Tells other workers whether this one's event loop is at work.

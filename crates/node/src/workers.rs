@@ -1,4 +1,4 @@
-//! What a master and its workers share: listeners that are bound and not accepted from, and cells.
+//! What a master and its workers share: listeners that are bound and not accepted from, or reserved, and cells.
 //!
 //! Shared by the whole process and not by an isolate: a descriptor has one owner. Nothing here is on
 //! the path of a request.
@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use gneiss_core::{Cell, CellGate, Gate, Host, Listener, SocketFile, WorkerState};
 use napi_derive::napi;
+use socket2::Socket;
 
+use crate::binding::{open, reserve};
 use crate::error::{Failure, native_failure};
 use crate::options::{NativeAddress, NativeBind, NativeGate, number};
-use crate::server::open;
 use crate::sys::{self, CellMemory};
 
 /// A listener that workers accept from.
@@ -91,11 +92,21 @@ const HOST: Host = Host {
 /// Binds and listens without accepting. Throws `ERR_BIND` or `ERR_OPTION`.
 #[napi]
 pub fn bind_listener(bind: NativeBind, backlog: i32) -> Result<NativeListener, Failure> {
-    let listener = open(&bind, backlog)?;
+    Ok(keep(open(&bind, backlog)?))
+}
+
+/// Binds with `SO_REUSEPORT` and does not listen, for a worker that will; with `fd` at the address of one that
+/// was reserved before. Throws `ERR_BIND` or `ERR_OPTION`.
+#[napi]
+pub fn reserve_listener(bind: NativeBind) -> Result<NativeListener, Failure> {
+    Ok(keep(reserve(&bind)?))
+}
+
+fn keep(listener: Listener) -> NativeListener {
     let fd = listener.socket().as_raw_fd();
     let address = NativeAddress::from(listener.address());
     lock(&LISTENERS).push(listener);
-    Ok(NativeListener { fd, address })
+    NativeListener { fd, address }
 }
 
 /// Closes this process's copy of a listener; the file of a Unix socket stays until
@@ -115,9 +126,28 @@ pub(crate) fn adopt(fd: i32) -> io::Result<Listener> {
     if let Some(listener) = take_listener(fd) {
         return Ok(listener);
     }
-    let socket = sys::adopt_descriptor(fd)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not open"))?;
-    Listener::adopt(socket)
+    Listener::adopt(inherited(fd)?)
+}
+
+/// A listener that the master has reserved for this process alone.
+pub(crate) fn adopt_reserved(fd: i32, backlog: i32) -> io::Result<Listener> {
+    Listener::adopt_reserved(inherited(fd)?, backlog)
+}
+
+fn inherited(fd: i32) -> io::Result<Socket> {
+    sys::adopt_descriptor(fd)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not open"))
+}
+
+/// A listener at the address of one that this process has reserved.
+pub(crate) fn reserve_beside(fd: i32) -> io::Result<Listener> {
+    let listeners = lock(&LISTENERS);
+    let found = listeners
+        .iter()
+        .find(|listener| listener.socket().as_raw_fd() == fd);
+    found
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "nothing is reserved there"))?
+        .reserve_beside()
 }
 
 /// Takes a listener that this process keeps, by its descriptor.
@@ -190,9 +220,13 @@ pub fn join_cell(gate: NativeGate) -> Result<(), Failure> {
 /// The gate of a cell, which this process joins if it has not yet.
 pub(crate) fn gate_of(gate: &NativeGate) -> Result<Arc<dyn Gate>, Failure> {
     let memory = join(gate)?;
-    let gate = CellGate::new(memory, gate.index as usize, HOST);
-    let gate = gate.ok_or_else(no_cell)?;
-    Ok(Arc::new(gate))
+    let found = CellGate::new(memory, gate.index as usize, HOST);
+    let found = found.ok_or_else(no_cell)?;
+    Ok(Arc::new(if gate.is_alone() {
+        found.alone()
+    } else {
+        found
+    }))
 }
 
 fn join(gate: &NativeGate) -> Result<Shared, Failure> {

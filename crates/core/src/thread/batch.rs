@@ -104,6 +104,8 @@ pub(super) enum Command {
     Flush,
     /// The isolate has heard that the peer closed its side.
     Leave { id: Id },
+    /// Listeners that were reserved listen now.
+    Open,
     /// Cut the exchange.
     Reset { id: Id },
     /// The whole answer.

@@ -117,6 +117,11 @@ impl Remote {
         }
     }
 
+    /// Listeners of a server that were reserved listen now: begins to accept from them.
+    pub fn open_reserved(&mut self, server: ServerKey) {
+        self.tell(server, Command::Open);
+    }
+
     /// Accepts no more for a server, drains it, cuts what is left after `timeout` milliseconds; a
     /// `Closed` follows when its threads have ended.
     pub fn close(&mut self, server: ServerKey, timeout: u64) {

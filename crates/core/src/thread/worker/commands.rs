@@ -60,6 +60,7 @@ impl Worker {
                 self.is_flushing = true;
             }
             Command::Leave { id } => self.leave(id),
+            Command::Open => self.open_reserved(),
             Command::Reset { id } => {
                 self.table.reset(id);
             }

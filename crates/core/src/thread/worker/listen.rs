@@ -21,7 +21,10 @@ use crate::fail;
 
 /// A listener of this thread, and the task that accepts from it.
 pub(super) struct Place {
-    socket: Rc<AsyncFd<Watched>>,
+    listener: Arc<Listener>,
+    /// Until its task begins. None for one that is reserved: a socket that is watched before it listens reads
+    /// as ended for good.
+    watched: Option<AsyncFd<Watched>>,
     task: Option<AbortHandle>,
 }
 
@@ -49,11 +52,16 @@ enum Attempt {
 }
 
 impl Place {
-    /// Watches a listener.
+    /// Watches a listener, if it listens.
     pub(super) fn open(listener: Arc<Listener>) -> io::Result<Self> {
-        let socket = watch(Watched(listener), Interest::READABLE)?;
+        let watched = if listener.is_reserved() {
+            None
+        } else {
+            Some(watch(Watched(Arc::clone(&listener)), Interest::READABLE)?)
+        };
         Ok(Self {
-            socket: Rc::new(socket),
+            listener,
+            watched,
             task: None,
         })
     }
@@ -72,7 +80,21 @@ impl Worker {
     pub(super) fn listen(shared: &Shared) {
         let mut worker = shared.borrow_mut();
         for place in &mut worker.places {
-            let task = spawn_local(accept(Rc::clone(shared), Rc::clone(&place.socket)));
+            if let Some(watched) = place.watched.take() {
+                let task = spawn_local(accept(Rc::clone(shared), watched));
+                place.task = Some(task.abort_handle());
+            }
+        }
+    }
+
+    /// Those that were reserved listen now: begins to accept from them.
+    pub(super) fn open_reserved(&mut self) {
+        let Some(shared) = self.me.upgrade() else {
+            return;
+        };
+        for place in self.places.iter_mut().filter(|place| place.task.is_none()) {
+            let listener = Arc::clone(&place.listener);
+            let task = spawn_local(accept_late(Rc::clone(&shared), listener));
             place.task = Some(task.abort_handle());
         }
     }
@@ -83,8 +105,9 @@ impl Worker {
         let places = std::mem::take(&mut self.places);
         let is_last = places.is_empty() || self.crowd.retire();
         for place in &places {
-            let Watched(listener) = place.socket.get_ref();
-            while is_last && self.let_in_anyway(listener) {}
+            // One that never listened has no queue.
+            let has_queue = is_last && !place.listener.is_reserved();
+            while has_queue && self.let_in_anyway(&place.listener) {}
             self.count_closed(1);
         }
     }
@@ -124,6 +147,13 @@ impl Worker {
         is_welcome
     }
 
+    /// Nobody can be let in for now.
+    fn note_failure(&mut self, error: &io::Error) {
+        self.counters.accept_errors_total.add(1);
+        self.table.warn_of_accept(self.server, error);
+        self.signal.raise();
+    }
+
     fn let_in(&mut self, listener: &Listener) -> Attempt {
         let (socket, address) = loop {
             let accepted = if fail::strikes("accept") {
@@ -138,8 +168,7 @@ impl Worker {
                     // The peer gave up while it waited, or a signal came: the next one is unharmed.
                     ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
                     _ => {
-                        self.counters.accept_errors_total.add(1);
-                        self.table.warn_of_accept(self.server, &error);
+                        self.note_failure(&error);
                         return Attempt::Failed;
                     }
                 },
@@ -166,8 +195,7 @@ impl Worker {
         let socket = match opened {
             Ok(socket) => socket,
             Err(error) => {
-                self.counters.accept_errors_total.add(1);
-                self.table.warn_of_accept(self.server, &error);
+                self.note_failure(&error);
                 return None;
             }
         };
@@ -185,8 +213,20 @@ impl Worker {
     }
 }
 
+/// Watches a listener that listens only now, and accepts from it. That the system refuses to watch it is no
+/// reason to give it up.
+async fn accept_late(shared: Shared, listener: Arc<Listener>) {
+    loop {
+        match watch(Watched(Arc::clone(&listener)), Interest::READABLE) {
+            Ok(socket) => return accept(shared, socket).await,
+            Err(error) => shared.borrow_mut().note_failure(&error),
+        }
+        sleep(ACCEPT_BACKOFF).await;
+    }
+}
+
 /// Accepts one connection at a time until the listener is dropped.
-async fn accept(shared: Shared, socket: Rc<AsyncFd<Watched>>) {
+async fn accept(shared: Shared, socket: AsyncFd<Watched>) {
     let room = Rc::clone(&shared.borrow().room);
     let crowd = Arc::clone(&shared.borrow().crowd);
     loop {
