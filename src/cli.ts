@@ -104,8 +104,6 @@ async function printConfig(resolved: Resolved): Promise<void> {
 }
 
 async function loadApplication(config: Config, app: string): Promise<LoadedApp> {
-  // Read from the disk meanwhile; a failure is told where it is awaited.
-  void import('./server.ts').catch(() => {})
   const { installFetchGlobals } = await import('./fetch/globals.ts')
   return await loadBesideGlobals(config, app, installFetchGlobals)
 }
