@@ -30,7 +30,11 @@ describe('the JavaScript that ships', () => {
       ['cli.js', 'chunks/master.js'],
       ['chunks/addon.js', 'chunks/master.js', 'chunks/start.js', 'cli.js'],
     ],
-    ['of a worker', ['worker.js'], ['chunks/addon.js', 'chunks/serve.js', 'chunks/start.js', 'worker.js']],
+    [
+      'of a worker',
+      ['worker.js', 'chunks/serve.js'],
+      ['chunks/addon.js', 'chunks/serve.js', 'chunks/start.js', 'worker.js'],
+    ],
   ])('a start %s loads these files and no others', (_what, first, files) => {
     const loaded = new Set(first)
     for (const file of loaded) for (const imported of importsOf(file)) loaded.add(imported)

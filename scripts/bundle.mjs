@@ -12,14 +12,22 @@ import { rolldown } from 'rolldown'
  * needs `start`. What loads the addon is not in it, because help and messages have to do without.
  */
 const CHUNKS = {
-  start: ['cli.ts', 'clock.ts', 'workers/hooks.ts', 'workers/identity.ts', 'workers/protocol.ts', 'workers/tables.ts'],
+  start: [
+    'cli.ts',
+    'worker.ts',
+    'clock.ts',
+    'workers/hooks.ts',
+    'workers/identity.ts',
+    'workers/protocol.ts',
+    'workers/tables.ts',
+  ],
   addon: ['native.ts', 'workers/listeners.ts', 'workers/pidfile.ts', 'workers/service.ts'],
-  serve: ['index.ts', 'alone.ts'],
+  serve: ['index.ts', 'alone.ts', 'worker/run.ts'],
   master: ['workers/master.ts'],
 }
 
-/** In files of their own: what a person runs, and what only those load who embed it. */
-const APART = ['cli.ts', 'index.ts', 'application.ts']
+/** In files of their own: the programs, and what only those load who embed it. */
+const APART = ['cli.ts', 'worker.ts', 'index.ts', 'application.ts']
 
 /**
  * Bundles the modules of a folder. The addon's loader, which is no module, is left alone.
