@@ -22,26 +22,19 @@ describe('the JavaScript that ships', () => {
   test.each([
     [
       'without workers',
-      // What the program imports while it starts, one after the other: itself, the globals, the server.
-      ['cli.js', 'alone.js', 'fetch/globals.js', 'server.js'],
-      [
-        'alone.js',
-        'chunks/master.js',
-        'chunks/serve.js',
-        'chunks/start.js',
-        'cli.js',
-        'failure.js',
-        'fetch/globals.js',
-        'native.js',
-        'server.js',
-      ],
+      ['cli.js', 'chunks/serve.js'],
+      ['chunks/addon.js', 'chunks/serve.js', 'chunks/start.js', 'cli.js'],
     ],
     [
       'of a master',
-      ['cli.js', 'workers/master.js'],
-      ['chunks/master.js', 'chunks/start.js', 'cli.js', 'failure.js', 'native.js', 'workers/master.js'],
+      ['cli.js', 'chunks/master.js'],
+      ['chunks/addon.js', 'chunks/master.js', 'chunks/start.js', 'cli.js'],
     ],
-    ['of a worker', ['worker.js'], ['chunks/serve.js', 'chunks/start.js', 'failure.js', 'native.js', 'worker.js']],
+    [
+      'of a worker',
+      ['worker.js', 'chunks/serve.js'],
+      ['chunks/addon.js', 'chunks/serve.js', 'chunks/start.js', 'worker.js'],
+    ],
   ])('a start %s loads these files and no others', (_what, first, files) => {
     const loaded = new Set(first)
     for (const file of loaded) for (const imported of importsOf(file)) loaded.add(imported)
@@ -72,10 +65,27 @@ describe('the JavaScript that ships', () => {
     expect(missing).toEqual([])
   })
 
-  test('who asks for its own URL is in its own place', () => {
-    const asking = [...shipped].filter(([path, text]) => path.endsWith('.js') && text.includes('import.meta.'))
-    expect(asking.length).toBeGreaterThan(0)
-    for (const [path] of asking) expect(filesWith(path.slice(0, -'.js'.length))).toEqual([path])
+  test('who asks for its own URL gets that of its own file', () => {
+    const asked: string[] = []
+    for (const [path, text] of shipped) {
+      if (!path.endsWith('.js')) continue
+      let module = ''
+      for (const line of text.split('\n')) {
+        module = /^\/\/ src\/(.+)\.ts$/.exec(line)?.[1] ?? module
+        if (!/[(,] ?import\.meta\.url[),\]]/.test(line)) continue
+        const stood = /new URL\("([^"]+)", import\.meta\.url\)\.href/.exec(line)?.[1]
+        asked.push(module)
+        expect(stood === undefined ? path : posix.join(posix.dirname(path), stood)).toBe(`${module}.js`)
+      }
+    }
+    expect(asked).toEqual(expect.arrayContaining(['cli', 'failure', 'native', 'loader/transform']))
+  })
+
+  test('what is imported when it is needed is behind no door that is one more file to open', () => {
+    const doors = [...shipped].flatMap(([path]) =>
+      importsOf(path, /\bimport\("(\.[^"]+)"/g).filter((file) => !/^\/\/ src\//m.test(shipped.get(file) ?? '')),
+    )
+    expect(doors).toEqual([])
   })
 
   test('a module and the public door show the same thing, under its own name', () => {
@@ -89,7 +99,7 @@ describe('the JavaScript that ships', () => {
   })
 
   test('nothing is left of a module that is gone', () => {
-    const known = new Set(['binding.cjs', ...['master', 'serve', 'start'].map((name) => `chunks/${name}.js`)])
+    const known = new Set(['binding.cjs', ...['addon', 'master', 'serve', 'start'].map((name) => `chunks/${name}.js`)])
     for (const module of modules) known.add(`${module}.js`).add(`${module}.d.ts`)
     expect([...shipped.keys()].filter((path) => !known.has(path))).toEqual([])
   })
@@ -100,8 +110,9 @@ function filesWith(module: string): string[] {
   return [...shipped].filter(([, text]) => text.split('\n').includes(`// src/${module}.ts`)).map(([path]) => path)
 }
 
-/** What a file imports statically, as paths from `dist`. */
-function importsOf(file: string): string[] {
-  const statements = (shipped.get(file) ?? '').matchAll(/^(?:import|export)\b[^"'\n]*"(\.[^"]+)"/gm)
-  return Array.from(statements, ([, target = '']) => posix.join(posix.dirname(file), target))
+/** What a file imports, statically unless said otherwise, as paths from `dist`. */
+function importsOf(file: string, pattern = /^(?:import|export)\b[^"'\n]*"(\.[^"]+)"/gm): string[] {
+  return Array.from((shipped.get(file) ?? '').matchAll(pattern), ([, target = '']) =>
+    posix.join(posix.dirname(file), target),
+  )
 }

@@ -62,6 +62,7 @@ describe('the tarballs', () => {
       'package.json',
       'schema.json',
       'dist/binding.cjs',
+      'dist/chunks/addon.js',
       'dist/chunks/master.js',
       'dist/chunks/serve.js',
       'dist/chunks/start.js',

@@ -79,7 +79,7 @@ describe('who may know whom in TypeScript', () => {
   test('only exchange.ts calls the addon for a request, and only servers, masters and workers its other calls', () => {
     const users = typescript.filter((source) => importsOf(source).some(({ names }) => names.includes('native')))
     const others = users.map(({ path }) => path).filter((path) => !path.startsWith('src/workers/'))
-    expect(others.toSorted()).toEqual(['src/alone.ts', 'src/exchange.ts', 'src/server.ts', 'src/worker.ts'])
+    expect(others.toSorted()).toEqual(['src/alone.ts', 'src/exchange.ts', 'src/server.ts', 'src/worker/run.ts'])
   })
 
   test('nobody imports the index or the program', () => {

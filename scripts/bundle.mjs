@@ -1,27 +1,33 @@
 /**
  * Writes the JavaScript of `dist`. Opening, resolving and linking a file costs more than running what is
- * in it, so what a start needs is in two chunks. Every module can still be imported under its own path,
+ * in it, so what a start needs is in few chunks. Every module can still be imported under its own path,
  * and is there once, whichever way it is reached.
  */
-import { readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join, posix, relative } from 'node:path'
 
 import { rolldown } from 'rolldown'
 
 /**
- * Chunks by name, with the module whose static imports fill them; the first that claims a module has it.
- * What `start` imports is in it as well, so the chunks never import each other in a circle.
+ * Chunks by name, with the modules whose static imports fill them; the first that claims a module has it. Every process
+ * needs `start`. What loads the addon is not in it, because help and messages have to do without.
  */
-const CHUNKS = { start: 'cli.ts', serve: 'index.ts', master: 'workers/master.ts' }
+const CHUNKS = {
+  start: [
+    'cli.ts',
+    'worker.ts',
+    'clock.ts',
+    'workers/hooks.ts',
+    'workers/identity.ts',
+    'workers/protocol.ts',
+    'workers/tables.ts',
+  ],
+  addon: ['native.ts', 'workers/listeners.ts', 'workers/pidfile.ts', 'workers/service.ts'],
+  serve: ['index.ts', 'alone.ts', 'worker/run.ts'],
+  master: ['workers/master.ts'],
+}
 
-/** Modules that masters and workers both need; together with what every start needs, they cost nothing. */
-const COMMON_GROUND = [
-  'clock.ts',
-  'workers/hooks.ts',
-  'workers/identity.ts',
-  'workers/protocol.ts',
-  'workers/tables.ts',
-]
+/** In files of their own: the programs, and what only those load who embed it. */
+const APART = ['cli.ts', 'worker.ts', 'index.ts', 'application.ts']
 
 /**
  * Bundles the modules of a folder. The addon's loader, which is no module, is left alone.
@@ -38,6 +44,7 @@ export async function bundle(source, target, modules) {
     input: Object.fromEntries(modules.toSorted().map((file) => [relative(source, file).slice(0, -'.ts'.length), file])),
     platform: 'node',
     external: /^node:/,
+    plugins: [placeKeeper(source)],
     tsconfig: false,
     transform: { target: 'es2023' },
     // Chunks may export what only other chunks need, also through the file of a module.
@@ -88,13 +95,13 @@ function chunkNamer(source) {
  */
 function assign(source, importsOf) {
   /** @type {Map<string, string>} */
-  const chunks = new Map(COMMON_GROUND.map((file) => [join(source, file), 'start']))
-  for (const [name, root] of Object.entries(CHUNKS)) {
-    for (const module of reachable(join(source, root), importsOf)) {
-      if (!chunks.has(module) && !staysInPlace(module)) chunks.set(module, name)
+  const chunks = new Map()
+  for (const [name, roots] of Object.entries(CHUNKS)) {
+    for (const module of roots.flatMap((root) => reachable(join(source, root), importsOf))) {
+      if (!chunks.has(module)) chunks.set(module, name)
     }
   }
-  for (const root of Object.values(CHUNKS)) chunks.delete(join(source, root))
+  for (const module of APART) chunks.delete(join(source, module))
   return chunks
 }
 
@@ -110,10 +117,47 @@ function reachable(root, importsOf) {
   return [...found].filter((module) => !module.startsWith('node:'))
 }
 
+/** Stands for the path of a module in its own `import.meta.url`, until it is known which file the module is in. */
+const PLACE = 'gneiss:'
+
 /**
- * Who asks for its own URL finds its neighbours by it.
- * @param {string} module
+ * A module that asks for its own URL is told the one it would have in a file of its own, because it finds its
+ * neighbours by it. And who imports a module when it is needed is sent to the chunk that holds it, past the file that
+ * has nothing but its names.
+ * @param {string} source
+ * @returns {import('rolldown').Plugin}
  */
-function staysInPlace(module) {
-  return readFileSync(module, 'utf8').includes('import.meta.')
+function placeKeeper(source) {
+  return {
+    name: 'place-keeper',
+    transform(code, id) {
+      const own = relative(source, id).replace(/\.ts$/, '.js')
+      // As an argument or an element: a message may name it too.
+      return code.replaceAll(
+        /(?<=[(,] ?)import\.meta\.url(?=[),\]])/g,
+        `new URL('${PLACE}${own}', import.meta.url).href`,
+      )
+    },
+    generateBundle(_options, bundle) {
+      const chunks = Object.values(bundle).filter((file) => file.type === 'chunk')
+      for (const chunk of chunks) {
+        const folder = posix.dirname(chunk.fileName)
+        /** @type {(file: string) => string} */
+        const pathTo = (file) => {
+          const path = posix.relative(folder, file)
+          return path.startsWith('.') ? path : `./${path}`
+        }
+        chunk.code = chunk.code.replaceAll(
+          new RegExp(`new URL\\(["']${PLACE}([^"']+)["'], import\\.meta\\.url\\)\\.href`, 'g'),
+          (_, own) => (own === chunk.fileName ? 'import.meta.url' : `new URL("${pathTo(own)}", import.meta.url).href`),
+        )
+        for (const file of chunk.dynamicImports) {
+          const door = chunks.find(({ fileName }) => fileName === file)
+          const room = chunks.find(({ fileName }) => fileName === door?.imports[0])
+          if (door?.moduleIds.length !== 0 || !door.exports.every((name) => room?.exports.includes(name))) continue
+          chunk.code = chunk.code.replaceAll(`import("${pathTo(file)}")`, `import("${pathTo(room?.fileName ?? file)}")`)
+        }
+      }
+    },
+  }
 }

@@ -5,6 +5,7 @@
 import { closeErrorLog, openErrorLog } from './error-log.ts'
 import { requestHooksOf } from './hooks.ts'
 import { native } from './native.ts'
+import { serveFinished } from './server.ts'
 import { MasterHooks, WorkerHooks } from './workers/hooks.ts'
 import { assume, identityOf } from './workers/identity.ts'
 import { bindListeners, releaseListeners } from './workers/listeners.ts'
@@ -98,8 +99,6 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     const loaded = await this.#options.load()
     const { gracefulTimeout, shutdownDelay, onUncaught } = config
     lifecycle.starting({ log, gracefulTimeout, shutdownDelay, onUncaught })
-    // Loaded this late because an application that cannot be loaded should not wait for it.
-    const { serveFinished } = await import('./server.ts')
     // The server takes over what was bound here, the files of the sockets as well.
     const bind = this.#listeners.map(({ fd }) => `fd://${fd}`)
     const options = { ...config, bind, interface: loaded.interface, fastResponse }

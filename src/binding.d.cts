@@ -257,6 +257,9 @@ export declare function reopenLogs(): void
  */
 export declare function reserveListener(bind: NativeBind): NativeListener
 
+/** Sends copies of descriptors through a socket to the process at its other end. Throws `ERR_NATIVE`. */
+export declare function sendDescriptors(socket: number, descriptors: Array<number>): void
+
 /** Gauges and totals of a server; `undefined` when there is no such server. */
 export declare function stats(server: number): Stats | null
 
@@ -323,6 +326,9 @@ export interface Stats {
   /** Lines of the access log that could not be written. */
   accessLogDroppedTotal: number
 }
+
+/** Takes the descriptors that were sent, in their order, and closes the socket. Throws `ERR_NATIVE`. */
+export declare function takeDescriptors(socket: number): Array<number>
 
 /** Takes the lines that wait for the log of a server. */
 export declare function takeRefusals(server: number): Array<NativeLine>

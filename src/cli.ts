@@ -10,17 +10,20 @@ import { printReady, printStopped } from './banner.ts'
 import { exitWith } from './failure.ts'
 import { loadBesideGlobals } from './cli/fetch-globals.ts'
 import { Lifecycle, loadFailure, stallFailure } from './lifecycle.ts'
-import { loadConfig } from './config.ts'
+import { findConfig, loadConfig } from './config.ts'
 import { GneissError } from './errors.ts'
 import { createLogger } from './log.ts'
 import { requireNode } from './native/node-version.ts'
 import { parseArguments } from './options/arguments.ts'
+import { layerOfEnvironment, layerOfPlatform } from './options/environment.ts'
+import { EarlyWorker, canStartEarly } from './workers/spawn.ts'
 
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
 import type { Shell } from './options/arguments.ts'
 import type { Layer, Resolved } from './options/resolve.ts'
 import type { Server } from './server/types.ts'
+import type { Command } from './workers/spawn.ts'
 
 void main(process.argv.slice(2))
 
@@ -40,8 +43,10 @@ async function main(argv: readonly string[]): Promise<void> {
         for (const hear of onLeaving) hear(isQuick)
       },
     })
-    if (isMasterLikely(commandLine)) void import('./workers/master.ts').catch(() => {})
     const startDirectory = process.cwd()
+    const file = fileURLToPath(new URL('worker.js', import.meta.url))
+    const early = startEarly(commandLine, { file, argv, startDirectory })
+    if (isMasterLikely(commandLine)) void import('./workers/master.ts').catch(() => {})
     const resolved = await loadConfig(commandLine)
     const { config } = resolved
     const log = createLogger(config.logLevel)
@@ -58,9 +63,9 @@ async function main(argv: readonly string[]): Promise<void> {
     if (config.workers > 0) {
       lifecycle.detach()
       const { runMaster } = await import('./workers/master.ts')
-      const file = fileURLToPath(new URL('worker.js', import.meta.url))
-      process.exit(await runMaster({ config, hooks, hooksFile, startDirectory, file, argv, isEmbedded: false }))
+      process.exit(await runMaster({ config, hooks, hooksFile, startDirectory, file, argv, early, isEmbedded: false }))
     }
+    early?.kill()
     const { Alone } = await import('./alone.ts')
     const load = (): Promise<LoadedApp> => loadApplication(config, app)
     // The globals are replaced before the application is loaded, where that was asked for.
@@ -84,6 +89,18 @@ async function printCompletion(shell: Shell): Promise<never> {
   return finish(formatCompletion(shell))
 }
 
+/** Starts the first worker before the configuration is complete, where that cannot change the process. */
+function startEarly(commandLine: Layer, command: Command): EarlyWorker | undefined {
+  const layers = [layerOfPlatform(process.env), layerOfEnvironment(process.env), commandLine]
+  if (!canStartEarly(layers, findConfig() !== undefined)) return undefined
+  try {
+    return new EarlyWorker(command)
+  } catch {
+    // The master meets with the same, and says so.
+    return undefined
+  }
+}
+
 /**
  * Whether there will be a master, as far as can be told before the configuration is complete. Then its files are read
  * meanwhile, because its worker waits for that. What `--import` names shall come before all of it.
@@ -104,8 +121,6 @@ async function printConfig(resolved: Resolved): Promise<void> {
 }
 
 async function loadApplication(config: Config, app: string): Promise<LoadedApp> {
-  // Read from the disk meanwhile; a failure is told where it is awaited.
-  void import('./server.ts').catch(() => {})
   const { installFetchGlobals } = await import('./fetch/globals.ts')
   return await loadBesideGlobals(config, app, installFetchGlobals)
 }

@@ -141,7 +141,8 @@ async function importAll(specifiers: readonly string[]): Promise<void> {
   }
 }
 
-function findConfig(): string | undefined {
+/** The configuration file of the current directory, if it has one. */
+export function findConfig(): string | undefined {
   return CONFIG_FILES.map((name) => resolve(name)).find(
     (path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true,
   )

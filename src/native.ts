@@ -263,6 +263,10 @@ export interface Native {
   releaseListener(fd: number): boolean
   /** Removes the socket files of listeners that were released. */
   removeSocketFiles(): void
+  /** Sends copies of descriptors through a socket to the process at its other end. Throws `ERR_NATIVE`. */
+  sendDescriptors(socket: number, descriptors: number[]): void
+  /** Takes the descriptors that were sent, in their order, and closes the socket. Throws `ERR_NATIVE`. */
+  takeDescriptors(socket: number): number[]
   /** Makes shared memory with a cell for each of `count` workers; returns the descriptor to hand down. Throws `ERR_NATIVE`. */
   createCells(count: number): number
   /** Gives that memory up and closes its descriptor; false for an unknown one. */

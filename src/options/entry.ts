@@ -79,7 +79,12 @@ type ScalarOf<Entry> = Entry extends { type: 'boolean' }
 
 type WordOf<Entry> = Entry extends { words: readonly (infer Word)[] } ? Word : never
 
-/** `gracefulTimeout` becomes `graceful-timeout`. */
+/** `gracefulTimeout` becomes `graceful-timeout`. Without an expression, which every start would have to compile. */
 export function kebabOf(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  let kebab = ''
+  for (const letter of key) {
+    const small = letter.toLowerCase()
+    kebab += letter === small ? letter : `-${small}`
+  }
+  return kebab
 }

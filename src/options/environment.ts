@@ -42,9 +42,11 @@ export function layerOfPlatform(environment: Environment, pid: number = process.
 export function layerOfEnvironment(environment: Environment): Layer {
   const settings = new Map<OptionKey, Setting>()
   const warnings: string[] = []
-  const keys = new Map(OPTION_KEYS.map((key) => [environmentNameOf(key), key]))
+  let keys: ReadonlyMap<string, OptionKey> | undefined
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('GNEISS_') || !value) continue
+    // Made when it is needed, which it seldom is.
+    keys ??= new Map(OPTION_KEYS.map((option) => [environmentNameOf(option), option]))
     const key = keys.get(name)
     if (key === undefined) {
       warnings.push(`unknown environment variable ${name}${suggestionOf(name, keys.keys())}`)

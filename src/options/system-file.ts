@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs'
 
 /** The text of a file of the system; undefined where there is none, or none for us. */
-export function readSystemFile(path: string, encoding: 'latin1' | 'utf8' = 'latin1'): string | undefined {
+export function readSystemFile(path: string): string | undefined {
   try {
-    return readFileSync(path, encoding)
+    // Of all encodings the one that Node reads in one native call.
+    return readFileSync(path, 'utf8')
   } catch {
     return undefined
   }

@@ -1,10 +1,10 @@
 /** One worker process, as its master sees it: how it is started, what it says, how it is ended. */
-import { spawn } from 'node:child_process'
-
 import { LONGEST_TIMER, monotonic } from '../clock.ts'
-import { Descriptor, YOUNG_GENERATION, isWorkerMessage } from './protocol.ts'
+import { native } from '../native.ts'
+import { Descriptor, isWorkerMessage } from './protocol.ts'
+import { spawnWorker } from './spawn.ts'
 
-import type { ChildProcess, StdioOptions } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type {
   FailedMessage,
@@ -17,19 +17,16 @@ import type {
 } from './protocol.ts'
 import type { Stats } from '../server/types.ts'
 import type { LentListeners } from './listeners.ts'
+import type { Command, EarlyWorker } from './spawn.ts'
 
 /** What a worker process is started with. */
-export interface Launch {
+export interface Launch extends Command {
   /** Descriptor of the memory of all cells. */
   readonly cells: number
   /** Listeners for one more worker. @throws `ERR_BIND`. */
   lend(): LentListeners
-  /** Directory to start in, where the arguments of Node mean what they meant for the master. */
-  readonly startDirectory: string
-  /** File that the process runs. */
-  readonly file: string
-  /** Arguments of the program: shown to people and to the application. */
-  readonly argv: readonly string[]
+  /** A process that was started already, for whoever asks first. */
+  takeEarly(): EarlyWorker | undefined
   /** It has a hook that hears of it before it is killed. */
   readonly hasAbortHook: boolean
 }
@@ -54,7 +51,7 @@ export class WorkerChild {
   readonly info: WorkerInfo
   readonly cell: number
   /** When it was started, in milliseconds of `monotonic`. */
-  readonly startedAt: number = monotonic()
+  readonly startedAt: number
   state: ChildState = 'booting'
   /** What it said when it became ready. */
   ready: ReadyMessage | undefined = undefined
@@ -78,26 +75,28 @@ export class WorkerChild {
   #abortTimer: NodeJS.Timeout | undefined = undefined
 
   /** @throws `ERR_BIND`, and what the system says when no process can be started. */
-  constructor(launch: Launch, start: Omit<StartMessage, 'gneiss'>, events: ChildEvents) {
+  constructor(launch: Launch, start: Omit<StartMessage, 'gneiss' | 'isEarly'>, events: ChildEvents) {
     this.cell = start.cell
     this.#hasAbortHook = launch.hasAbortHook
     const lent = launch.lend()
+    const early = launch.takeEarly()
+    const descriptors = [launch.cells, ...lent.fds]
+    let isEarly = false
     try {
-      const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', launch.cells, ...lent.fds]
-      this.#process = spawn(
-        process.execPath,
-        [...nodeArguments(process.execArgv, start.worker.number), launch.file, ...launch.argv],
-        { stdio, cwd: launch.startDirectory },
-      )
+      isEarly = early?.adopt((socket) => native.sendDescriptors(socket, descriptors)) === true
+      this.startedAt = isEarly && early !== undefined ? early.startedAt : monotonic()
+      this.#process =
+        isEarly && early !== undefined ? early.process : spawnWorker(launch, start.worker.number, descriptors)
     } finally {
       lent.settle()
     }
     this.info = Object.freeze({ ...start.worker, pid: this.#process.pid ?? 0 })
     // The lifeline: nothing is read or written, and its end is the worker's end as well.
     this.#lifeline?.on('error', () => {})
-    this.#process.on('message', (message) => {
+    const hear = (message: unknown): void => {
       if (isWorkerMessage(message)) events.said(this, message)
-    })
+    }
+    this.#process.on('message', hear)
     // It could not be started at all, or it takes no more messages; what counts is its end.
     this.#process.on('error', ({ message }) => {
       if (this.#process.pid !== undefined) return
@@ -106,7 +105,9 @@ export class WorkerChild {
       this.#end(events, 1, null)
     })
     this.#process.once('exit', (code, signal) => this.#end(events, code, signal))
-    this.#tell({ gneiss: 'start', ...start, worker: this.info })
+    this.#tell({ gneiss: 'start', ...start, worker: this.info, isEarly })
+    // Behind the caller, who has yet to learn that there is a child.
+    if (isEarly) for (const message of early?.said ?? []) queueMicrotask(() => hear(message))
   }
 
   /** Milliseconds since it was started. */
@@ -189,19 +190,3 @@ export class WorkerChild {
 
 /** Milliseconds beyond its time after which a worker is killed: its application has one more second to stop. */
 export const KILL_MARGIN = 1500
-
-/**
- * The arguments of Node for a worker: room for new objects, behind which those of the master count, but another port for
- * the inspector, and none opened by SIGUSR1 where that can be had.
- */
-export function nodeArguments(master: readonly string[], number: number): string[] {
-  const own = master.map((argument) => {
-    const match = /^(--inspect(?:-brk|-wait)?)(?:=(?:(.*):)?(\d+))?$/.exec(argument)
-    if (match === null) return argument
-    const [, flag, host, port] = match
-    return `${flag}=${host === undefined ? '' : `${host}:`}${Number(port ?? 9229) + number}`
-  })
-  return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1')
-    ? [YOUNG_GENERATION, ...own, '--disable-sigusr1']
-    : [YOUNG_GENERATION, ...own]
-}

@@ -72,7 +72,7 @@ function findGroup(text: string): number {
 
 /** The row of somebody, who is named by the first field or numbered by the third. */
 function rowOf(file: string, text: string): string[] | undefined {
-  const rows = (readSystemFile(file, 'utf8') ?? '').split('\n').map((line) => line.split(':'))
+  const rows = (readSystemFile(file) ?? '').split('\n').map((line) => line.split(':'))
   return rows.find(([name, , id]) => name === text || id === text)
 }
 

@@ -30,6 +30,7 @@ import type { WorkerChild } from './child.ts'
 import type { Death } from './deaths.ts'
 import type { BoundListener, LentListeners } from './listeners.ts'
 import type { WorkerFailure } from './pool.ts'
+import type { EarlyWorker } from './spawn.ts'
 
 /** What a master is started with. */
 export interface MasterOptions {
@@ -45,6 +46,8 @@ export interface MasterOptions {
   readonly module?: string | undefined
   /** Arguments of the program. */
   readonly argv: readonly string[]
+  /** The process of the first worker, if it was started already. */
+  readonly early?: EarlyWorker | undefined
   /**
    * The process goes on behind the master, so that its signals are given back. A program that ends then keeps them to
    * its last moment, because a signal that nobody hears would end it by itself.
@@ -137,7 +140,13 @@ class Master {
     const { startDirectory, file, argv, hooksFile } = this.#options
     const hasAbortHook = this.#options.hooks.workerAbort !== undefined
     const lend = (): LentListeners => lendListeners(this.#listeners, config)
-    const launch = { cells, lend, startDirectory, file, argv, hasAbortHook }
+    let { early } = this.#options
+    const takeEarly = (): EarlyWorker | undefined => {
+      const taken = early
+      early = undefined
+      return taken
+    }
+    const launch = { cells, lend, takeEarly, startDirectory, file, argv, hasAbortHook }
     this.#pool = new Pool(
       { config, log: this.#log, launch, policy, cells: count, hooksFile, module: this.#options.module },
       {

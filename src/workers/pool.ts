@@ -9,7 +9,7 @@ import type { Config } from '../options.ts'
 import type { Launch } from './child.ts'
 import type { Death } from './deaths.ts'
 import type { BootPhase, RestartPolicy } from './policy.ts'
-import type { ExitReason, FailedMessage, StartMessage, WorkerInfo, WorkerMessage } from './protocol.ts'
+import type { ExitReason, FailedMessage, WorkerInfo, WorkerMessage } from './protocol.ts'
 
 /** What a pool works with. */
 export interface PoolOptions {
@@ -186,7 +186,7 @@ export class Pool {
       return
     }
     native.clearCell(launch.cells, cell, this.generation)
-    const start: Omit<StartMessage, 'gneiss'> = { config, directory: process.cwd(), worker, cell, hooksFile, module }
+    const start = { config, directory: process.cwd(), worker, cell, hooksFile, module }
     try {
       slot.child = new WorkerChild(launch, start, {
         said: (child, message) => this.#hear(slot, child, message),

@@ -7,8 +7,11 @@ import type { Config } from '../options.ts'
 import type { InterfaceName } from '../protocol.ts'
 import type { Stats } from '../server/types.ts'
 
-/** Descriptors of a worker. Behind the last one come the listeners, in the order of `bind`. */
-export const Descriptor = { channel: 3, lifeline: 4, cells: 5, listeners: 6 } as const
+/**
+ * Descriptors of a worker. Behind the last one come the listeners, in the order of `bind`. A worker that was started
+ * early has a socket at the place of the cells, through which it gets all of them.
+ */
+export const Descriptor = { channel: 3, lifeline: 4, cells: 5, handover: 5, listeners: 6 } as const
 
 /**
  * The first argument of Node for a worker, in MiB: with less to begin with, V8 collects twice while a worker starts. Under
@@ -29,6 +32,8 @@ export interface StartMessage {
   readonly hooksFile: string | undefined
   /** URL of the module whose `Application` object makes the application; undefined when the option `app` names it. */
   readonly module: string | undefined
+  /** Its cells and listeners come through the socket `Descriptor.handover`: they were not there when it was started. */
+  readonly isEarly: boolean
 }
 
 /** Says to a worker: serve what is open, for so many seconds at most, then end. A later one may shorten the time. */

@@ -7,6 +7,7 @@
 
 mod bell;
 mod cells;
+mod hand;
 mod hot;
 mod isolate;
 mod kept;
@@ -24,6 +25,7 @@ use napi_sys as raw;
 
 pub(crate) use bell::{BellHandle, ExitHook};
 pub(crate) use cells::{CellMemory, is_alive, monotonic};
+pub(crate) use hand::{borrowed, receive_descriptors, send_descriptors};
 pub(crate) use hot::{ARGUMENTS, HotCall};
 pub(crate) use isolate::{CleanupHook, adopt_descriptor, event_loop, install, pin_image, state_of};
 pub(crate) use kept::{AsyncContext, Reference};

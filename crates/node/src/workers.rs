@@ -13,7 +13,7 @@
 )]
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -182,6 +182,24 @@ pub fn release_cells(fd: i32) -> bool {
     let before = made.len();
     made.retain(|memory| memory.descriptor() != fd);
     made.len() < before
+}
+
+/// Sends copies of descriptors through a socket to the process at its other end. Throws `ERR_NATIVE`.
+#[napi]
+pub fn send_descriptors(socket: i32, descriptors: Vec<i32>) -> Result<(), Failure> {
+    sys::borrowed(socket)
+        .and_then(|socket| sys::send_descriptors(socket, &descriptors))
+        .map_err(|error| refused("the descriptors cannot be sent", &error))
+}
+
+/// Takes the descriptors that were sent, in their order, and closes the socket. Throws `ERR_NATIVE`.
+#[napi]
+pub fn take_descriptors(socket: i32) -> Result<Vec<i32>, Failure> {
+    let socket = sys::adopt_descriptor(socket)
+        .ok_or_else(|| native_failure("the socket of the descriptors is not open".to_owned()))?;
+    let descriptors = sys::receive_descriptors(&socket)
+        .map_err(|error| refused("the descriptors of the master cannot be taken", &error))?;
+    Ok(descriptors.into_iter().map(IntoRawFd::into_raw_fd).collect())
 }
 
 /// What a worker lets others know; `undefined` when there is no such cell.

@@ -3,11 +3,13 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gneiss_core::Cell;
+
+use super::borrowed;
 
 /// Cells in a mapping of shared memory. Dropping it unmaps them and closes its own descriptor.
 #[derive(Debug)]
@@ -35,12 +37,7 @@ impl CellMemory {
     /// # Errors
     /// The descriptor is not open, or is no memory of cells.
     pub(crate) fn adopt(descriptor: i32) -> io::Result<Self> {
-        if descriptor < 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        // SAFETY: borrowed for this one call; a number that is not open makes it fail.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        Self::map(File::from(borrowed.try_clone_to_owned()?))
+        Self::map(File::from(borrowed(descriptor)?.try_clone_to_owned()?))
     }
 
     /// The descriptor to hand down.
