@@ -90,6 +90,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     await this.#masterHooks.start(this.#info)
     this.#listeners = bindListeners(config, identity)
     assume(config)
+    if (config.captureOutput) (await import('./workers/output.ts')).captureOutput()
     await this.#workerHooks.postFork(this.#serverInfo)
   }
 

@@ -48,6 +48,12 @@ export declare function flushAtExit(): void
 export declare function joinCell(gate: NativeGate): void
 
 /**
+ * Keeps what stdout and stderr lead to, under two descriptors that children do not inherit and that
+ * live until `restore_output`. Another call returns the same two. Throws `ERR_NATIVE`.
+ */
+export declare function keepOutput(): NativeOutput
+
+/**
  * Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
  * `later` has JavaScript call `giveTurn` behind timers and I/O.
  */
@@ -205,6 +211,14 @@ export interface NativeListener {
   address: NativeAddress
 }
 
+/** Two descriptors. */
+export interface NativeOutput {
+  /** Leads where stdout led. */
+  stdout: number
+  /** Leads where stderr led. */
+  stderr: number
+}
+
 /**
  * Sends a datagram to the service manager: `path` is a socket file, or an abstract name behind an `@`.
  * False when nobody took it.
@@ -213,6 +227,12 @@ export declare function notifyService(path: string, text: string): boolean
 
 /** Begins to accept, for a server with a gate: its listeners wait until its application has started. */
 export declare function openServer(server: number): void
+
+/**
+ * Has stdout and stderr lead where these two descriptors lead, for everybody who writes to them: also
+ * for native code, and for children that inherit them. Throws `ERR_NATIVE`.
+ */
+export declare function pointOutput(stdout: number, stderr: number): void
 
 /** What a worker lets others know; `undefined` when there is no such cell. */
 export declare function readCell(fd: number, index: number): NativeCell | null
@@ -243,6 +263,9 @@ export declare function removeSocketFiles(): void
 
 /** Opens the log files of the process anew, for whoever has moved them away. */
 export declare function reopenLogs(): void
+
+/** Has stdout and stderr lead where they led before. Nothing happens when they still do. Throws `ERR_NATIVE`. */
+export declare function restoreOutput(): void
 
 /** Gauges and totals of a server; `undefined` when there is no such server. */
 export declare function stats(server: number): Stats | null

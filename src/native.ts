@@ -278,6 +278,16 @@ export interface Native {
   /** Reaps ended children that are not among `known`; returns how many. For a process with number 1. */
   reapOrphans(known: number[]): number
 
+  /**
+   * Keeps what stdout and stderr lead to under descriptors that live until `restoreOutput`; always the same two.
+   * Throws `ERR_NATIVE`.
+   */
+  keepOutput(): { stdout: number; stderr: number }
+  /** Has descriptors 1 and 2 lead where these two lead. Throws `ERR_NATIVE`. */
+  pointOutput(stdout: number, stderr: number): void
+  /** Has them lead where they led before; nothing happens when they still do. Throws `ERR_NATIVE`. */
+  restoreOutput(): void
+
   /** The engine's own defaults, without addresses and backlog; a spec compares the schema's with them. */
   defaults(): NativeConfig
 

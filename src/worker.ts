@@ -74,6 +74,7 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
   })
   process.chdir(directory)
   openErrorLog(config.errorLog)
+  if (config.captureOutput) (await import('./workers/output.ts')).captureOutput()
   const server = { masterPid: process.ppid, log }
   await importPreloads(config)
   const hooks = hooksFile === undefined ? {} : await loadHooks(hooksFile)

@@ -53,6 +53,12 @@ export const SUPERVISION_OPTIONS = {
     isForProgram: true,
     doc: "File of the server's own log, or - for stderr, which it is unless named.",
   },
+  captureOutput: {
+    type: 'boolean',
+    default: false,
+    isForProgram: true,
+    doc: 'What the application and its native code write to stdout and stderr goes to the error log.',
+  },
   crashLoop: {
     type: 'enum',
     values: ['exit', 'degrade', 'ignore'],

@@ -30,7 +30,7 @@ use crate::options::{
 use crate::stats::Stats;
 use crate::sys::{self, Scope};
 use crate::threads::{self, THREADED, Threads};
-use crate::{calls, uv, workers};
+use crate::{calls, output, uv, workers};
 
 /// Asks for a turn: `() => setImmediate(giveTurn)`.
 type Later<'s> = Function<'s, (), ()>;
@@ -349,10 +349,10 @@ fn open_log(config: &NativeConfig) -> Result<Option<Arc<AccessLog>>, Failure> {
     let format = Format::parse(&config.access_log_format)
         .map_err(|FormatFault(fault)| refusal(format!("accessLogFormat: {fault}")))?;
     let target = match path {
-        "-" => Target::Stdout,
-        path => Target::File(path.into()),
+        "-" => output::stdout().map(Target::Open),
+        path => Ok(Target::File(path.into())),
     };
-    let opened = AccessLog::open(&target, format);
+    let opened = target.and_then(|target| AccessLog::open(&target, format));
     let log = opened.map_err(|error| {
         refusal(format!(
             "the access log {path} cannot be opened: {error}; name a file that may be written, or - for stdout"
