@@ -43,6 +43,7 @@ const FORMS = {
   peer: `^\\s*(?:(?:${PEER})?\\s*,\\s*)*(?:${PEER})?\\s*$`,
   prefix: `^(?:/${TEXT}*)?$`,
   route: `^/${TEXT}*=0*[1-9][0-9]{0,15}[kKmMgG]?$`,
+  target: '^/[!"$-~]*$',
 }
 
 /**

@@ -2,6 +2,7 @@
  * The program without a master (`--workers 0`): one process does what a master and its worker do, in the
  * same order. What takes privileges comes first, and the application is loaded when they are given up.
  */
+import { monotonic } from './clock.ts'
 import { closeErrorLog, openErrorLog } from './error-log.ts'
 import { requestHooksOf } from './hooks.ts'
 import { native } from './native.ts'
@@ -42,6 +43,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   readonly #service = new ServiceManager(process.env)
   readonly #worker: WorkerInfo = Object.freeze({ number: 1, generation: 1, pid: process.pid })
   #listeners: readonly BoundListener[] = []
+  readonly #startedAt: number = monotonic()
   #hasPidfile = false
 
   constructor(options: AloneOptions<Loaded>) {
@@ -97,7 +99,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   async #serve(): Promise<Server> {
     const { config, log, lifecycle, fastResponse } = this.#options
     const loaded = await this.#options.load()
-    const { gracefulTimeout, shutdownDelay, onUncaught } = config
+    const { gracefulTimeout, shutdownDelay, onUncaught, healthProbe, bootTimeout } = config
     lifecycle.starting({ log, gracefulTimeout, shutdownDelay, onUncaught })
     // Loaded this late because an application that cannot be loaded should not wait for it.
     const { serveFinished } = await import('./server.ts')
@@ -107,6 +109,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     const server = await serveFinished(loaded.app as App, options, {
       beforeOpen: () => this.#workerHooks.postWorkerInit(),
       hooks: requestHooksOf(this.#options.hooks, this.#worker),
+      probe: healthProbe === null ? undefined : { target: healthProbe, deadline: this.#startedAt + bootTimeout * 1000 },
     })
     if (lifecycle.serving(server)) {
       this.#options.announce(server, loaded)

@@ -31,6 +31,12 @@ export declare function clearCell(fd: number, index: number, generation: number)
 /** Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows. */
 export declare function closeServer(server: number, timeout: number): void
 
+/**
+ * Connects this process with its server, past the listeners: also before `open_server`. Returns the
+ * descriptor of the client's end, which is the caller's to close. Throws `ERR_NATIVE`.
+ */
+export declare function connectInside(server: number): number
+
 /** Makes shared memory for so many workers. Returns the descriptor to hand down. Throws `ERR_NATIVE`. */
 export declare function createCells(count: number): number
 
@@ -149,6 +155,8 @@ export interface NativeConfig {
   maxQueueWait: number
   /** Paths that are never turned away. */
   shedExempt: Array<string>
+  /** Path of the server's own probe, which is never turned away; none unless given. */
+  healthProbe?: string
   /** Most open connections. */
   workerConnections: number
   /** Accepted and silent. */

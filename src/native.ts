@@ -179,6 +179,8 @@ export interface NativeConfig {
   maxQueue: number
   maxQueueWait: number
   shedExempt: string[]
+  /** Path of the server's own probe, which is never shed either. */
+  healthProbe?: string
   workerConnections: number
   firstByteTimeout: number
   headTimeout: number
@@ -226,6 +228,11 @@ export interface Native {
   listen(config: NativeConfig, dispatch: Dispatch, notify: Notify, later: () => void): number
   /** Begins to accept, for a server with a gate. */
   openServer(server: number): void
+  /**
+   * Connects this process with its server, past the listeners: also before `openServer`. Returns the client's end, a
+   * descriptor that the caller closes. Throws `ERR_NATIVE`.
+   */
+  connectInside(server: number): number
   /** Where the server listens. */
   addresses(server: number): NativeAddress[]
   /** Keeps the process alive for the server's listeners. */

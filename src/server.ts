@@ -28,6 +28,7 @@ import type { Dispatch, NativeConfig, NativeGate } from './native.ts'
 import type { Config, Duration, Options } from './options.ts'
 import type { Adapter, Host, InterfaceName, Lifespan } from './protocol.ts'
 import type { RsgiApp } from './rsgi.ts'
+import type { HealthProbe } from './server/probe.ts'
 import type { Address, App, CloseOptions, Server, Stats } from './server/types.ts'
 
 /**
@@ -59,6 +60,8 @@ export interface WorkerParts {
   /** What is still to be done between the start of the application and the first request. */
   readonly beforeOpen?: () => Promise<void>
   readonly hooks?: RequestHooks | undefined
+  /** What the server asks itself behind that; nobody else is answered before. */
+  readonly probe?: HealthProbe | undefined
 }
 
 /**
@@ -102,6 +105,7 @@ class LocalServer implements Server {
   readonly #farewell: Farewell
   readonly #drained: Promise<void>
   readonly #parts: WorkerParts
+  readonly #hold: Dispatch = (...request) => this.#queue.add(...request)
   #dispatch: Dispatch
   #lifespan: Lifespan | undefined = undefined
   #closing: Promise<void> | undefined = undefined
@@ -123,7 +127,7 @@ class LocalServer implements Server {
       abandoned: new Abandoned(toMilliseconds(config.disconnectGrace)),
     }
     this.#farewell = new Farewell(this.#host)
-    this.#dispatch = (...request) => this.#queue.add(...request)
+    this.#dispatch = this.#hold
     let setDrained!: () => void
     this.#drained = new Promise((resolve) => {
       setDrained = resolve
@@ -133,8 +137,13 @@ class LocalServer implements Server {
       this.#finalStats = { ...this.stats(), ...(running.size > 1 ? NO_ISOLATE_GAUGES : {}) }
       setDrained()
     })
+    const { gate, probe } = parts
     this.#number = listen(
-      parts.gate === undefined ? toNativeConfig(config) : { ...toNativeConfig(config), gate: parts.gate },
+      {
+        ...toNativeConfig(config),
+        ...(gate === undefined ? {} : { gate }),
+        ...(probe === undefined ? {} : { healthProbe: probe.target.split('?', 1)[0] as string }),
+      },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
         if (kind === EventKind.refused) return this.#logRefusals()
@@ -156,14 +165,23 @@ class LocalServer implements Server {
     const lifespan = createLifespan(name, app, { mode, log: this.#log, state: this.#host.state })
     await lifespan.startup()
     this.#lifespan = lifespan
-    const { beforeOpen, hooks } = this.#parts
+    const { beforeOpen, hooks, probe } = this.#parts
     await beforeOpen?.()
-    this.#dispatch =
+    const dispatch =
       hooks === undefined
         ? createDispatch(adapter, this.#host)
         : (await import('./dispatch/hooked.ts')).createHookedDispatch(adapter, this.#host, hooks)
-    this.#queue.release(this.#dispatch)
+    if (probe !== undefined) await this.#probe(probe, dispatch)
+    this.#dispatch = dispatch
+    this.#queue.release(dispatch)
     native.openServer(this.#number)
+  }
+
+  /** Asks itself, while what clients have sent waits. @throws `ERR_BOOT`. */
+  async #probe(question: HealthProbe, dispatch: Dispatch): Promise<void> {
+    const { isFromInside, probe } = await import('./server/probe.ts')
+    this.#dispatch = (...request) => (isFromInside(request[3]) ? dispatch : this.#hold)(...request)
+    await probe(native.connectInside(this.#number), question)
   }
 
   /** Leaves nothing of a server that could not start. */

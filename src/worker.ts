@@ -3,6 +3,7 @@
  * on the master's listeners, and says on the channel how it goes.
  */
 import { exitCodeOf, exitWith, formatFailure } from './failure.ts'
+import { monotonic } from './clock.ts'
 import { loadBesideGlobals } from './cli/fetch-globals.ts'
 import { Lifecycle, loadFailure, stallFailure } from './lifecycle.ts'
 import { importPreloads, loadHooks } from './config.ts'
@@ -24,6 +25,7 @@ import type { ErrorCode } from './errors.ts'
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
 import type { WorkerParts } from './server.ts'
+import type { HealthProbe } from './server/probe.ts'
 import type { App, Server } from './server/types.ts'
 import type { StartMessage, WorkerMessage } from './workers/protocol.ts'
 
@@ -92,6 +94,7 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
     gate,
     beforeOpen: () => ours.postWorkerInit(),
     hooks: requestHooksOf(hooks, worker),
+    probe: probeOf(config),
   })
   if (lifecycle.serving(running)) {
     const { mode } = running.stats()
@@ -142,6 +145,16 @@ async function serve(
   const { interface: name } = loaded
   return await serveFinished(loaded.app as App, { ...config, bind, interface: name, fastResponse: false }, parts)
 }
+
+/** What the worker asks itself. The master has counted from a little earlier, and what it says in the end would name no path. */
+function probeOf({ healthProbe, bootTimeout }: Config): HealthProbe | undefined {
+  if (healthProbe === null) return undefined
+  const left = (bootTimeout - process.uptime()) * 1000 - Math.min(BOOT_MARGIN, bootTimeout * 100)
+  return { target: healthProbe, deadline: monotonic() + left }
+}
+
+/** Milliseconds before the master's patience ends; a tenth of that where it is short. */
+const BOOT_MARGIN = 500
 
 async function stop(timeout: number, isQuick: boolean): Promise<void> {
   if (isQuick) await workerHooks?.interrupt()

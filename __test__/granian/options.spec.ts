@@ -15,6 +15,7 @@ describe('g37_option_mix', () => {
   const isRoot = process.getuid?.() === 0
   const DIMENSIONS: Readonly<Record<keyof typeof SUPERVISION_OPTIONS, readonly string[]>> = {
     bootTimeout: ['20s', '60s'],
+    healthProbe: ['', '/'],
     captureOutput: ['', 'yes'],
     loopTimeout: ['0', '1s'],
     shutdownDelay: ['0', '200ms'],

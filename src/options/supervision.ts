@@ -9,6 +9,14 @@ export const SUPERVISION_OPTIONS = {
     isForProgram: true,
     doc: 'For a worker from its start until it is ready, then it is ended.',
   },
+  healthProbe: {
+    type: 'string',
+    form: 'target',
+    default: null,
+    placeholder: 'PATH',
+    isForProgram: true,
+    doc: 'Path that each worker asks itself for before it counts as ready: an answer other than 2xx or 3xx, or none within bootTimeout, ends its start.',
+  },
   loopTimeout: {
     type: 'duration',
     default: 10,

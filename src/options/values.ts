@@ -94,6 +94,10 @@ function checkForm(entry: OptionEntry, text: string): string {
     case 'route':
       parseBodyRoute(text)
       break
+    case 'target':
+      if (!/^\/[\x21\x22\x24-\x7e]*$/.test(text))
+        throw new Error('must be a path such as /health, without blanks and #')
+      break
     case undefined:
       break
   }

@@ -14,6 +14,7 @@ mod dispatch;
 mod driver;
 mod env;
 mod error;
+mod inside;
 mod listeners;
 #[cfg(gneiss_must_not_compile)]
 mod must_not_compile;

@@ -374,11 +374,11 @@ fn ensure_driver(state: &EnvState) -> bool {
     is_there
 }
 
-fn state_of<'s>(env: Env) -> Result<&'s EnvState, Failure> {
+pub(crate) fn state_of<'s>(env: Env) -> Result<&'s EnvState, Failure> {
     sys::state_of(env.raw()).ok_or_else(|| native_failure("the environment has no state"))
 }
 
-fn key(server: u32) -> ServerKey {
+pub(crate) fn key(server: u32) -> ServerKey {
     ServerKey(u16::try_from(server).unwrap_or(u16::MAX))
 }
 
