@@ -38,6 +38,7 @@ const PEER = [
 ].join('|')
 
 const FORMS = {
+  class: '^(?:async|[^#\\u0000]+#[^#.\\u0000]+(?:\\.[^#.\\u0000]+)*)$',
   assignment: `^[^=\\u0000][^=\\u0000]*=${TEXT}*$`,
   field: `^(?:${FIELD_EDGE}(?:[\\t -~\\x80-\\xff]*${FIELD_EDGE})?)?$`,
   peer: `^\\s*(?:(?:${PEER})?\\s*,\\s*)*(?:${PEER})?\\s*$`,

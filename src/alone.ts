@@ -18,6 +18,7 @@ import type { Logger } from './log.ts'
 import type { Config } from './options.ts'
 import type { InterfaceName } from './protocol.ts'
 import type { App, Server } from './server/types.ts'
+import type { Custom } from './workers/custom.ts'
 import type { BoundListener } from './workers/listeners.ts'
 import type { WorkerInfo } from './workers/protocol.ts'
 
@@ -45,6 +46,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   #listeners: readonly BoundListener[] = []
   readonly #startedAt: number = monotonic()
   #hasPidfile = false
+  #custom: Custom | undefined = undefined
 
   constructor(options: AloneOptions<Loaded>) {
     const { hooks, config, log } = options
@@ -64,6 +66,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
       await this.#prepare()
       const server = await this.#serve()
       const exitCode = await this.#options.lifecycle.ended
+      await this.#custom?.stop()
       await this.#masterHooks.run('workerExit', this.#serverInfo, this.#worker)
       await this.#masterHooks.run('onExit', this.#info)
       return { exitCode, server }
@@ -94,6 +97,10 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     assume(config)
     if (config.captureOutput) (await import('./workers/output.ts')).captureOutput()
     await this.#workerHooks.postFork(this.#serverInfo)
+    if (config.workerClass !== 'async') {
+      const context = { worker: this.#worker, server: this.#serverInfo, config }
+      this.#custom = await (await import('./workers/custom.ts')).Custom.begin(context)
+    }
   }
 
   async #serve(): Promise<Server> {
@@ -107,7 +114,11 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     const bind = this.#listeners.map(({ fd }) => `fd://${fd}`)
     const options = { ...config, bind, interface: loaded.interface, fastResponse }
     const server = await serveFinished(loaded.app as App, options, {
-      beforeOpen: () => this.#workerHooks.postWorkerInit(),
+      beforeOpen: async (opening) => {
+        await this.#workerHooks.postWorkerInit()
+        await this.#custom?.start(opening)
+      },
+      leaving: async () => this.#custom?.drain(),
       hooks: requestHooksOf(this.#options.hooks, this.#worker),
       probe: healthProbe === null ? undefined : { target: healthProbe, deadline: this.#startedAt + bootTimeout * 1000 },
     })

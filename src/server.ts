@@ -58,7 +58,9 @@ export interface WorkerParts {
   /** The cell of one of several workers that share listeners: it accepts only when it is its turn. */
   readonly gate?: NativeGate
   /** What is still to be done between the start of the application and the first request. */
-  readonly beforeOpen?: () => Promise<void>
+  readonly beforeOpen?: (server: Server) => Promise<void>
+  /** The stop begins: the application is not stopped before this is fulfilled, or the time is over. It never rejects. */
+  readonly leaving?: () => Promise<void>
   readonly hooks?: RequestHooks | undefined
   /** What the server asks itself behind that; nobody else is answered before. */
   readonly probe?: HealthProbe | undefined
@@ -166,7 +168,7 @@ class LocalServer implements Server {
     await lifespan.startup()
     this.#lifespan = lifespan
     const { beforeOpen, hooks, probe } = this.#parts
-    await beforeOpen?.()
+    await beforeOpen?.(this)
     const dispatch =
       hooks === undefined
         ? createDispatch(adapter, this.#host)
@@ -245,9 +247,11 @@ class LocalServer implements Server {
   }
 
   async #stop(): Promise<void> {
+    const left = this.#parts.leaving?.()
     try {
       await this.#drained
       this.#farewell.end()
+      await Promise.race([left, this.#deadline.passed])
       await this.#finishBackground()
       await this.#stopApplication()
     } finally {

@@ -84,6 +84,10 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
   workerHooks = ours
   ours.hearAbort()
   await ours.postFork(server)
+  const custom =
+    config.workerClass === 'async'
+      ? undefined
+      : await (await import('./workers/custom.ts')).Custom.begin({ worker, server, config })
   const loaded =
     module === undefined
       ? await loadBesideGlobals(config, config.app as string, installFetchGlobals)
@@ -92,7 +96,11 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
   lifecycle.starting({ log, gracefulTimeout, onUncaught })
   const running = await serve(config, loaded, {
     gate,
-    beforeOpen: () => ours.postWorkerInit(),
+    beforeOpen: async (opening) => {
+      await ours.postWorkerInit()
+      await custom?.start(opening)
+    },
+    leaving: async () => custom?.drain(),
     hooks: requestHooksOf(hooks, worker),
     probe: probeOf(config),
   })
@@ -101,6 +109,7 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
     tell({ gneiss: 'ready', interface: loaded.interface, why: loaded.why, mode })
   }
   const exitCode = await lifecycle.ended
+  await custom?.stop()
   try {
     await hooks.workerExit?.(server, worker)
   } catch (error) {

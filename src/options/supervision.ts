@@ -47,12 +47,13 @@ export const SUPERVISION_OPTIONS = {
     doc: 'After an error that nobody handled: exit finishes open requests and ends the process, keep only logs it.',
   },
   workerClass: {
-    type: 'enum',
-    values: ['async'],
+    type: 'string',
+    form: 'class',
     default: 'async',
     short: 'k',
+    placeholder: 'CLASS',
     isForProgram: true,
-    doc: 'Class of the workers. There is one in this version: a worker serves many requests at a time.',
+    doc: 'Class of the workers: async serves many requests at a time, FILE#EXPORT does that too and calls init, start, drain and stop of a class.',
   },
   errorLog: {
     type: 'string',

@@ -79,6 +79,10 @@ function checkForm(entry: OptionEntry, text: string): string {
     case 'assignment':
       if (text.indexOf('=') < 1) throw new Error('must be KEY=VALUE')
       break
+    case 'class':
+      if (text !== 'async' && !/^[^#]+#[^#.]+(?:\.[^#.]+)*$/.test(text))
+        throw new Error('must be async, or FILE#EXPORT for a class of your own')
+      break
     case 'field':
       if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(text) || text.trim() !== text)
         throw new Error('must be a field value without controls')
