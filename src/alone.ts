@@ -27,7 +27,7 @@ export interface AloneOptions<Loaded> {
   readonly config: Config
   readonly hooks: Partial<Hooks>
   readonly log: Logger
-  readonly lifecycle: Pick<Lifecycle, 'ended' | 'serving' | 'starting'>
+  readonly lifecycle: Pick<Lifecycle, 'ended' | 'serving' | 'starting' | 'uncaught'>
   /** The light `Response` is to be the global one while the server lives; the command line has seen to that. */
   readonly fastResponse: boolean
   /** Has the application made. Called when the process is who it will be. */
@@ -118,6 +118,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
         await this.#workerHooks.postWorkerInit()
         await this.#custom?.start(opening)
       },
+      uncaught: () => lifecycle.uncaught,
       leaving: async () => this.#custom?.drain(),
       hooks: requestHooksOf(this.#options.hooks, this.#worker),
       probe: healthProbe === null ? undefined : { target: healthProbe, deadline: this.#startedAt + bootTimeout * 1000 },

@@ -59,6 +59,8 @@ export interface WorkerParts {
   readonly gate?: NativeGate
   /** What is still to be done between the start of the application and the first request. */
   readonly beforeOpen?: (server: Server) => Promise<void>
+  /** How many errors nobody has handled; that is the program's to see. */
+  readonly uncaught?: () => number
   /** The stop begins: the application is not stopped before this is fulfilled, or the time is over. It never rejects. */
   readonly leaving?: () => Promise<void>
   readonly hooks?: RequestHooks | undefined
@@ -201,9 +203,11 @@ class LocalServer implements Server {
   }
 
   stats(): Stats {
-    if (this.#finalStats !== undefined) return this.#finalStats
+    // An application may fail to the last, when the addon has forgotten its server.
+    const uncaughtExceptionsTotal = this.#parts.uncaught?.() ?? 0
+    if (this.#finalStats !== undefined) return { ...this.#finalStats, uncaughtExceptionsTotal }
     const { background, abandoned } = this.#host
-    const counts = { background: background.size, requestsAbandonedTotal: abandoned.total }
+    const counts = { background: background.size, requestsAbandonedTotal: abandoned.total, uncaughtExceptionsTotal }
     return { ...native.stats(this.#number), ...counts } as Stats
   }
 

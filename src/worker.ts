@@ -100,6 +100,7 @@ async function run({ config, directory, worker, cell, hooksFile, module }: Start
       await ours.postWorkerInit()
       await custom?.start(opening)
     },
+    uncaught: () => lifecycle.uncaught,
     leaving: async () => custom?.drain(),
     hooks: requestHooksOf(hooks, worker),
     probe: probeOf(config),

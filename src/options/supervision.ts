@@ -44,7 +44,7 @@ export const SUPERVISION_OPTIONS = {
     values: ['exit', 'keep'],
     default: 'exit',
     isForProgram: true,
-    doc: 'After an error that nobody handled: exit finishes open requests and ends the process, keep only logs it.',
+    doc: 'After an error that nobody handled: exit finishes open requests and ends the process, keep logs and counts it.',
   },
   workerClass: {
     type: 'string',
