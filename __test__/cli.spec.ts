@@ -85,7 +85,11 @@ describe('a start that fails', () => {
       '--runtime-mode is "fast"; it must be one of auto|loop|thread',
     ],
     ['with an option of Gunicorn', ['--certfile', 'a.pem', PROGRAM], '--certfile is not an option of gneiss'],
-    ['with a class of worker of Gunicorn', ['-k', 'gevent', PROGRAM], '-k is "gevent"; it must be one of async'],
+    [
+      'with a class of worker of Gunicorn',
+      ['-k', 'gevent', PROGRAM],
+      '-k is "gevent"; it must be async, or FILE#EXPORT for a class of your own',
+    ],
     ['with two applications', [PROGRAM, PROGRAM], 'one application is served at a time'],
   ])('%s ends with 2', async (_what, args, message) => {
     expectFailure(await runCli(args), 2, 'ERR_OPTION', message)

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { runCli, startCli } from './harness/cli.ts'
 import { RawClient, request } from './harness/client.ts'
 import { folderWith } from './harness/folder.ts'
+import { logged } from './harness/pool.ts'
 import { soon } from './harness/scale.ts'
 
 import type { Cli } from './harness/cli.ts'
@@ -18,6 +19,11 @@ const WORKERS = ['0', '1'] as const
 
 function start(...args: string[]): Promise<Cli> {
   return startCli([PROGRAM, ...LOCAL, ...args])
+}
+
+/** The numbers of the last line. */
+function lastNumbersOf(stdout: string): unknown {
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1) as string)
 }
 
 /** A request that is half sent and being echoed; `finish` sends the rest and reads the end of the answer. */
@@ -210,8 +216,9 @@ describe('without a master, an error that nobody handled', () => {
     expect((await request(cli, { path })).status).toBe(200)
     await refused(cli)
     expect(await echo.finish()).toBe('1\r\nb\r\n0\r\n\r\n')
-    const { code, stderr } = await cli.exited()
+    const { code, stdout, stderr } = await cli.exited()
     expect(code).toBe(1)
+    expect(lastNumbersOf(stdout)).toMatchObject({ event: 'stopped', uncaughtExceptionsTotal: 1 })
     expect(stderr).toMatch(new RegExp(`\\[critical\\] uncaught error of the application.*\\n    Error: ${message}\\n`))
   })
 
@@ -236,7 +243,10 @@ describe.each(WORKERS)('with --workers %s, --on-uncaught keep', (workers) => {
     })
     for (let round = 0; round < 3; round++) expect((await request(cli, { path })).status).toBe(200)
     expect((await request(cli)).text).toBe('hello')
-    expect((await cli.stop()).code).toBe(0)
+    await logged(cli, 'because onUncaught is keep', 3)
+    const { code, stdout } = await cli.stop()
+    expect(code).toBe(0)
+    expect(lastNumbersOf(stdout)).toMatchObject({ uncaughtExceptionsTotal: 3 })
   })
 
   test('does not keep an application that fails while it is loaded', async () => {

@@ -11,7 +11,7 @@ import type { Source } from './harness/sources.ts'
 
 const LINE_LIMIT = 400
 /** Blocks and implementations; raise it in the change that needs one more, with its reason. */
-const UNSAFE_LIMIT = 104
+const UNSAFE_LIMIT = 105
 const GENERATED = new Set([
   'src/binding.d.cts',
   'docs/errors.md',
@@ -29,9 +29,10 @@ const written = sources.filter(({ path }) => !GENERATED.has(path))
 
 /** Floors of `src`: a module imports what runs from floors below its own only. Types may come from anywhere. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['abandoned', 'background', 'banner', 'clock', 'errors', 'hooks', 'log', 'protocol', 'suggest', 'waiter'],
+  ['abandoned', 'background', 'clock', 'errors', 'hooks', 'log', 'output', 'protocol', 'suggest', 'waiter'],
   [
     'allowance',
+    'banner',
     'bridge',
     'detect',
     'error-log',

@@ -38,11 +38,13 @@ const PEER = [
 ].join('|')
 
 const FORMS = {
+  class: '^(?:async|[^#\\u0000]+#[^#.\\u0000]+(?:\\.[^#.\\u0000]+)*)$',
   assignment: `^[^=\\u0000][^=\\u0000]*=${TEXT}*$`,
   field: `^(?:${FIELD_EDGE}(?:[\\t -~\\x80-\\xff]*${FIELD_EDGE})?)?$`,
   peer: `^\\s*(?:(?:${PEER})?\\s*,\\s*)*(?:${PEER})?\\s*$`,
   prefix: `^(?:/${TEXT}*)?$`,
   route: `^/${TEXT}*=0*[1-9][0-9]{0,15}[kKmMgG]?$`,
+  target: '^/[!"$-~]*$',
 }
 
 /**

@@ -2,6 +2,7 @@
  * The program without a master (`--workers 0`): one process does what a master and its worker do, in the
  * same order. What takes privileges comes first, and the application is loaded when they are given up.
  */
+import { monotonic } from './clock.ts'
 import { closeErrorLog, openErrorLog } from './error-log.ts'
 import { requestHooksOf } from './hooks.ts'
 import { native } from './native.ts'
@@ -18,6 +19,7 @@ import type { Logger } from './log.ts'
 import type { Config } from './options.ts'
 import type { InterfaceName } from './protocol.ts'
 import type { App, Server } from './server/types.ts'
+import type { Custom } from './workers/custom.ts'
 import type { BoundListener } from './workers/listeners.ts'
 import type { WorkerInfo } from './workers/protocol.ts'
 
@@ -26,7 +28,7 @@ export interface AloneOptions<Loaded> {
   readonly config: Config
   readonly hooks: Partial<Hooks>
   readonly log: Logger
-  readonly lifecycle: Pick<Lifecycle, 'ended' | 'serving' | 'starting'>
+  readonly lifecycle: Pick<Lifecycle, 'ended' | 'serving' | 'starting' | 'uncaught'>
   /** The light `Response` is to be the global one while the server lives; the command line has seen to that. */
   readonly fastResponse: boolean
   /** Has the application made. Called when the process is who it will be. */
@@ -43,7 +45,9 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
   readonly #service = new ServiceManager(process.env)
   readonly #worker: WorkerInfo = Object.freeze({ number: 1, generation: 1, pid: process.pid })
   #listeners: readonly BoundListener[] = []
+  readonly #startedAt: number = monotonic()
   #hasPidfile = false
+  #custom: Custom | undefined = undefined
 
   constructor(options: AloneOptions<Loaded>) {
     const { hooks, config, log } = options
@@ -63,6 +67,7 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
       await this.#prepare()
       const server = await this.#serve()
       const exitCode = await this.#options.lifecycle.ended
+      await this.#custom?.stop()
       await this.#masterHooks.run('workerExit', this.#serverInfo, this.#worker)
       await this.#masterHooks.run('onExit', this.#info)
       return { exitCode, server }
@@ -91,20 +96,31 @@ export class Alone<Loaded extends { readonly app: unknown; readonly interface: I
     await this.#masterHooks.start(this.#info)
     this.#listeners = bindListeners(config, identity)
     assume(config)
+    if (config.captureOutput) (await import('./workers/output.ts')).captureOutput()
     await this.#workerHooks.postFork(this.#serverInfo)
+    if (config.workerClass !== 'async') {
+      const context = { worker: this.#worker, server: this.#serverInfo, config }
+      this.#custom = await (await import('./workers/custom.ts')).Custom.begin(context)
+    }
   }
 
   async #serve(): Promise<Server> {
     const { config, log, lifecycle, fastResponse } = this.#options
     const loaded = await this.#options.load()
-    const { gracefulTimeout, shutdownDelay, onUncaught } = config
+    const { gracefulTimeout, shutdownDelay, onUncaught, healthProbe, bootTimeout } = config
     lifecycle.starting({ log, gracefulTimeout, shutdownDelay, onUncaught })
     // The server takes over what was bound here, the files of the sockets as well.
     const bind = this.#listeners.map(({ fd }) => `fd://${fd}`)
     const options = { ...config, bind, interface: loaded.interface, fastResponse }
     const server = await serveFinished(loaded.app as App, options, {
-      beforeOpen: () => this.#workerHooks.postWorkerInit(),
+      beforeOpen: async (opening) => {
+        await this.#workerHooks.postWorkerInit()
+        await this.#custom?.start(opening)
+      },
+      uncaught: () => lifecycle.uncaught,
+      leaving: async () => this.#custom?.drain(),
       hooks: requestHooksOf(this.#options.hooks, this.#worker),
+      probe: healthProbe === null ? undefined : { target: healthProbe, deadline: this.#startedAt + bootTimeout * 1000 },
     })
     if (lifecycle.serving(server)) {
       this.#options.announce(server, loaded)

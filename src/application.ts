@@ -185,6 +185,10 @@ class LateLifecycle {
     return (this.#lifecycle as Lifecycle).ended
   }
 
+  get uncaught(): number {
+    return this.#lifecycle?.uncaught ?? 0
+  }
+
   starting(options: EndOptions): void {
     this.#options = options
   }

@@ -1,4 +1,5 @@
 /** What the program says on stdout when it serves and when it has stopped. */
+import { outlets } from './output.ts'
 
 import type { NativeAddress } from './native.ts'
 import type { InterfaceName } from './protocol.ts'
@@ -19,14 +20,16 @@ export interface Ready {
 
 /** Says on stdout that the server is ready, as whoever reads there wants it. */
 export function printReady(server: Omit<Ready, 'readyMs'>): void {
-  const { stdout, env } = process
+  const { stdout } = outlets()
   const ready = { ...server, readyMs: Math.round(process.uptime() * 1000) }
-  stdout.write(stdout.isTTY ? formatBanner(ready, !env['NO_COLOR'] && stdout.hasColors()) : formatReady(ready))
+  const hasColors = (): boolean => !process.env['NO_COLOR'] && stdout.hasColors?.() === true
+  stdout.write(stdout.isTTY ? formatBanner(ready, hasColors()) : formatReady(ready))
 }
 
 /** Says the last numbers on stdout, unless a person reads there. */
 export function printStopped(stats: Readonly<Record<string, number | string>>): void {
-  if (!process.stdout.isTTY) process.stdout.write(formatStopped(stats))
+  const { stdout } = outlets()
+  if (!stdout.isTTY) stdout.write(formatStopped(stats))
 }
 
 /** For people: where, what, how. `hasColors` is false when the terminal has none or nobody wants them. */

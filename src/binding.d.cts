@@ -31,6 +31,12 @@ export declare function clearCell(fd: number, index: number, generation: number)
 /** Drains a server and cuts what is left after `timeout` milliseconds; a `closed` notification follows. */
 export declare function closeServer(server: number, timeout: number): void
 
+/**
+ * Connects this process with its server, past the listeners: also before `open_server`. Returns the
+ * descriptor of the client's end, which is the caller's to close. Throws `ERR_NATIVE`.
+ */
+export declare function connectInside(server: number): number
+
 /** Makes shared memory for so many workers. Returns the descriptor to hand down. Throws `ERR_NATIVE`. */
 export declare function createCells(count: number): number
 
@@ -46,6 +52,12 @@ export declare function flushAtExit(): void
  * Throws `ERR_NATIVE`.
  */
 export declare function joinCell(gate: NativeGate): void
+
+/**
+ * Keeps what stdout and stderr lead to, under two descriptors that children do not inherit and that
+ * live until `restore_output`. Another call returns the same two. Throws `ERR_NATIVE`.
+ */
+export declare function keepOutput(): NativeOutput
 
 /**
  * Binds and starts a server. Throws `ERR_BIND` or `ERR_OPTION`. Returns the server's number.
@@ -145,6 +157,8 @@ export interface NativeConfig {
   maxQueueWait: number
   /** Paths that are never turned away. */
   shedExempt: Array<string>
+  /** Path of the server's own probe, which is never turned away; none unless given. */
+  healthProbe?: string
   /** Most open connections. */
   workerConnections: number
   /** Accepted and silent. */
@@ -209,6 +223,14 @@ export interface NativeListener {
   address: NativeAddress
 }
 
+/** Two descriptors. */
+export interface NativeOutput {
+  /** Leads where stdout led. */
+  stdout: number
+  /** Leads where stderr led. */
+  stderr: number
+}
+
 /**
  * Sends a datagram to the service manager: `path` is a socket file, or an abstract name behind an `@`.
  * False when nobody took it.
@@ -220,6 +242,12 @@ export declare function notifyService(path: string, text: string): boolean
  * `ERR_BIND` when one that was reserved cannot listen any more.
  */
 export declare function openServer(server: number): void
+
+/**
+ * Has stdout and stderr lead where these two descriptors lead, for everybody who writes to them: also
+ * for native code, and for children that inherit them. Throws `ERR_NATIVE`.
+ */
+export declare function pointOutput(stdout: number, stderr: number): void
 
 /** What a worker lets others know; `undefined` when there is no such cell. */
 export declare function readCell(fd: number, index: number): NativeCell | null
@@ -256,6 +284,9 @@ export declare function reopenLogs(): void
  * was reserved before. Throws `ERR_BIND` or `ERR_OPTION`.
  */
 export declare function reserveListener(bind: NativeBind): NativeListener
+
+/** Has stdout and stderr lead where they led before. Nothing happens when they still do. Throws `ERR_NATIVE`. */
+export declare function restoreOutput(): void
 
 /** Sends copies of descriptors through a socket to the process at its other end. Throws `ERR_NATIVE`. */
 export declare function sendDescriptors(socket: number, descriptors: Array<number>): void

@@ -80,8 +80,11 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function checkApplication(config: Config, app: string): Promise<never> {
+  const isCustom = config.workerClass !== 'async'
+  if (isCustom) await (await import('./workers/custom.ts')).loadWorkerClass(config.workerClass)
   const { exportName, interface: name, why } = await loadApplication(config, app)
-  return finish(`${app} is fine: ${exportName} is served as ${name}, ${why}\n`)
+  const more = isCustom ? `${config.workerClass} is fine: it is a class\n` : ''
+  return finish(`${app} is fine: ${exportName} is served as ${name}, ${why}\n${more}`)
 }
 
 async function printCompletion(shell: Shell): Promise<never> {

@@ -8,6 +8,15 @@ import { directLog } from './log.ts'
 import type { Logger } from './log.ts'
 import type { Identity } from './workers/identity.ts'
 
+/** Who wants to know which descriptor the file has. */
+export interface LogFollower {
+  /** It has this one; undefined is that there is no file, because the log is stderr. */
+  lead(descriptor: number | undefined): void
+  /** This process writes to stderr again. */
+  release(): void
+}
+
+let follower: LogFollower | undefined
 let opened: { readonly path: string; readonly owner: Identity | undefined; readonly descriptor: number } | undefined
 
 /**
@@ -27,6 +36,13 @@ export function openErrorLog(path: string | null, owner?: Identity): void {
   }
 }
 
+/** Tells somebody of the file, now and whenever it is opened anew. Returns whether there is one. */
+export function followErrorLog(joining: LogFollower): boolean {
+  joining.lead(opened?.descriptor)
+  follower = joining
+  return opened !== undefined
+}
+
 /** Opens the file anew, for whoever has moved it away. One that cannot be opened is told of in the old one. */
 export function reopenErrorLog(log: Logger): void {
   if (opened === undefined) return
@@ -40,6 +56,8 @@ export function reopenErrorLog(log: Logger): void {
 
 /** Has this process write to stderr again. */
 export function closeErrorLog(): void {
+  follower?.release()
+  follower = undefined
   if (opened === undefined) return
   directLog(undefined)
   closeSync(opened.descriptor)
@@ -58,6 +76,7 @@ function replace(path: string, owner: Identity | undefined): void {
   const before = opened
   opened = { path, owner, descriptor }
   directLog((line) => append(descriptor, line))
+  follower?.lead(descriptor)
   if (before !== undefined) closeSync(before.descriptor)
 }
 

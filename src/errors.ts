@@ -54,7 +54,8 @@ export const ERROR_CODES = {
   ERR_BOOT: {
     fault: 'application',
     exit: 3,
-    meaning: 'A worker did not become ready: it ended early, or it took longer than bootTimeout.',
+    meaning:
+      'A worker did not become ready: it ended early, it took longer than bootTimeout, or its health probe failed.',
   },
   ERR_CLIENT_DISCONNECTED: {
     fault: 'peer',

@@ -1,12 +1,13 @@
 /** How the program says that it cannot go on: one clear line, what lies behind it, an exit code. */
 import { ERROR_CODES, GneissError, errorCodeOf } from './errors.ts'
 import { escapeControls } from './log.ts'
+import { outlets } from './output.ts'
 
 import type { ErrorCode } from './errors.ts'
 
 /** Writes an error to stderr and ends the process with the exit code of its kind. */
 export function exitWith(error: unknown): never {
-  process.stderr.write(formatFailure(error))
+  outlets().stderr.write(formatFailure(error))
   process.exit(exitCodeOf(error))
 }
 

@@ -53,6 +53,8 @@ export type StopSignal = keyof typeof SIGNAL_NUMBERS
 export class Lifecycle {
   /** Exit code of the program; fulfilled when the server has stopped. */
   readonly ended: Promise<number>
+  /** Errors and rejections that nobody handled, since the program serves. */
+  uncaught = 0
 
   readonly #handlers: LifecycleHandlers
   #phase: Phase = 'loading'
@@ -184,6 +186,7 @@ export class Lifecycle {
       log.debug('nobody handled an error that only says that a request has ended', error)
       return
     }
+    this.uncaught++
     if (onUncaught === 'keep') {
       log.error('uncaught error of the application: the process goes on, because onUncaught is keep', error)
       return

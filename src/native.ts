@@ -183,6 +183,8 @@ export interface NativeConfig {
   maxQueue: number
   maxQueueWait: number
   shedExempt: string[]
+  /** Path of the server's own probe, which is never shed either. */
+  healthProbe?: string
   workerConnections: number
   firstByteTimeout: number
   headTimeout: number
@@ -230,6 +232,11 @@ export interface Native {
   listen(config: NativeConfig, dispatch: Dispatch, notify: Notify, later: () => void): number
   /** Begins to accept, for a server with a gate. Throws `ERR_BIND` when a reserved listener cannot listen any more. */
   openServer(server: number): void
+  /**
+   * Connects this process with its server, past the listeners: also before `openServer`. Returns the client's end, a
+   * descriptor that the caller closes. Throws `ERR_NATIVE`.
+   */
+  connectInside(server: number): number
   /** Where the server listens. */
   addresses(server: number): NativeAddress[]
   /** Keeps the process alive for the server's listeners. */
@@ -290,6 +297,16 @@ export interface Native {
   notifyService(path: string, text: string): boolean
   /** Reaps ended children that are not among `known`; returns how many. For a process with number 1. */
   reapOrphans(known: number[]): number
+
+  /**
+   * Keeps what stdout and stderr lead to under descriptors that live until `restoreOutput`; always the same two.
+   * Throws `ERR_NATIVE`.
+   */
+  keepOutput(): { stdout: number; stderr: number }
+  /** Has descriptors 1 and 2 lead where these two lead. Throws `ERR_NATIVE`. */
+  pointOutput(stdout: number, stderr: number): void
+  /** Has them lead where they led before; nothing happens when they still do. Throws `ERR_NATIVE`. */
+  restoreOutput(): void
 
   /** The engine's own defaults, without addresses and backlog; a spec compares the schema's with them. */
   defaults(): NativeConfig

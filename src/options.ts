@@ -239,7 +239,7 @@ const OPERATION_OPTIONS = {
     default: [],
     repeatable: true,
     placeholder: 'PATH',
-    doc: 'Path that is never answered 503 for want of time, with all below it.',
+    doc: 'Path that is never answered 503 for want of time, with all below it; that of healthProbe never is either.',
   },
   serverHeader: {
     type: 'string',

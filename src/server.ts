@@ -28,6 +28,7 @@ import type { Dispatch, NativeConfig, NativeGate } from './native.ts'
 import type { Config, Duration, Options } from './options.ts'
 import type { Adapter, Host, InterfaceName, Lifespan } from './protocol.ts'
 import type { RsgiApp } from './rsgi.ts'
+import type { HealthProbe } from './server/probe.ts'
 import type { Address, App, CloseOptions, Server, Stats } from './server/types.ts'
 
 /**
@@ -57,8 +58,14 @@ export interface WorkerParts {
   /** The cell of one of several workers that share listeners: it accepts only when it is its turn. */
   readonly gate?: NativeGate
   /** What is still to be done between the start of the application and the first request. */
-  readonly beforeOpen?: () => Promise<void>
+  readonly beforeOpen?: (server: Server) => Promise<void>
+  /** How many errors nobody has handled; that is the program's to see. */
+  readonly uncaught?: () => number
+  /** The stop begins: the application is not stopped before this is fulfilled, or the time is over. It never rejects. */
+  readonly leaving?: () => Promise<void>
   readonly hooks?: RequestHooks | undefined
+  /** What the server asks itself behind that; nobody else is answered before. */
+  readonly probe?: HealthProbe | undefined
 }
 
 /**
@@ -102,6 +109,7 @@ class LocalServer implements Server {
   readonly #farewell: Farewell
   readonly #drained: Promise<void>
   readonly #parts: WorkerParts
+  readonly #hold: Dispatch = (...request) => this.#queue.add(...request)
   #dispatch: Dispatch
   #lifespan: Lifespan | undefined = undefined
   #closing: Promise<void> | undefined = undefined
@@ -123,7 +131,7 @@ class LocalServer implements Server {
       abandoned: new Abandoned(toMilliseconds(config.disconnectGrace)),
     }
     this.#farewell = new Farewell(this.#host)
-    this.#dispatch = (...request) => this.#queue.add(...request)
+    this.#dispatch = this.#hold
     let setDrained!: () => void
     this.#drained = new Promise((resolve) => {
       setDrained = resolve
@@ -133,8 +141,13 @@ class LocalServer implements Server {
       this.#finalStats = { ...this.stats(), ...(running.size > 1 ? NO_ISOLATE_GAUGES : {}) }
       setDrained()
     })
+    const { gate, probe } = parts
     this.#number = listen(
-      parts.gate === undefined ? toNativeConfig(config) : { ...toNativeConfig(config), gate: parts.gate },
+      {
+        ...toNativeConfig(config),
+        ...(gate === undefined ? {} : { gate }),
+        ...(probe === undefined ? {} : { healthProbe: probe.target.split('?', 1)[0] as string }),
+      },
       (id, meta, target, head) => this.#dispatch(id, meta, target, head),
       (id, kind, detail) => {
         if (kind === EventKind.refused) return this.#logRefusals()
@@ -156,18 +169,27 @@ class LocalServer implements Server {
     const lifespan = createLifespan(name, app, { mode, log: this.#log, state: this.#host.state })
     await lifespan.startup()
     this.#lifespan = lifespan
-    const { beforeOpen, hooks } = this.#parts
-    await beforeOpen?.()
-    this.#dispatch =
+    const { beforeOpen, hooks, probe } = this.#parts
+    await beforeOpen?.(this)
+    const dispatch =
       hooks === undefined
         ? createDispatch(adapter, this.#host)
         : (await import('./dispatch/hooked.ts')).createHookedDispatch(adapter, this.#host, hooks)
-    this.#queue.release(this.#dispatch)
+    if (probe !== undefined) await this.#probe(probe, dispatch)
+    this.#dispatch = dispatch
+    this.#queue.release(dispatch)
     try {
       native.openServer(this.#number)
     } catch (cause) {
       throw codedError(cause)
     }
+  }
+
+  /** Asks itself, while what clients have sent waits. @throws `ERR_BOOT`. */
+  async #probe(question: HealthProbe, dispatch: Dispatch): Promise<void> {
+    const { isFromInside, probe } = await import('./server/probe.ts')
+    this.#dispatch = (...request) => (isFromInside(request[3]) ? dispatch : this.#hold)(...request)
+    await probe(native.connectInside(this.#number), question)
   }
 
   /** Leaves nothing of a server that could not start. */
@@ -185,9 +207,11 @@ class LocalServer implements Server {
   }
 
   stats(): Stats {
-    if (this.#finalStats !== undefined) return this.#finalStats
+    // An application may fail to the last, when the addon has forgotten its server.
+    const uncaughtExceptionsTotal = this.#parts.uncaught?.() ?? 0
+    if (this.#finalStats !== undefined) return { ...this.#finalStats, uncaughtExceptionsTotal }
     const { background, abandoned } = this.#host
-    const counts = { background: background.size, requestsAbandonedTotal: abandoned.total }
+    const counts = { background: background.size, requestsAbandonedTotal: abandoned.total, uncaughtExceptionsTotal }
     return { ...native.stats(this.#number), ...counts } as Stats
   }
 
@@ -231,9 +255,11 @@ class LocalServer implements Server {
   }
 
   async #stop(): Promise<void> {
+    const left = this.#parts.leaving?.()
     try {
       await this.#drained
       this.#farewell.end()
+      await Promise.race([left, this.#deadline.passed])
       await this.#finishBackground()
       await this.#stopApplication()
     } finally {

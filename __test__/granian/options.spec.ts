@@ -15,6 +15,8 @@ describe('g37_option_mix', () => {
   const isRoot = process.getuid?.() === 0
   const DIMENSIONS: Readonly<Record<keyof typeof SUPERVISION_OPTIONS, readonly string[]>> = {
     bootTimeout: ['20s', '60s'],
+    healthProbe: ['', '/'],
+    captureOutput: ['', 'yes'],
     loopTimeout: ['0', '1s'],
     shutdownDelay: ['0', '200ms'],
     crashLoop: ['exit', 'degrade', 'ignore'],
@@ -72,6 +74,6 @@ describe('g37_option_mix', () => {
     const { flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`) } = SUPERVISION_OPTIONS[
       name as keyof typeof SUPERVISION_OPTIONS
     ] as { flag?: string }
-    return name === 'initgroups' ? [`--${flag}`] : [`--${flag}`, value]
+    return value === 'yes' ? [`--${flag}`] : [`--${flag}`, value]
   }
 })

@@ -31,7 +31,7 @@ export interface OptionEntry {
   /** Value meant by the flag alone; another one follows `=`. */
   readonly implied?: string
   /** What a text must look like. */
-  readonly form?: 'assignment' | 'field' | 'octal' | 'peer' | 'prefix' | 'route'
+  readonly form?: 'assignment' | 'class' | 'field' | 'octal' | 'peer' | 'prefix' | 'route' | 'target'
   /** Unit of a number that is neither duration nor size. */
   readonly unit?: string
   /** What stands for the value in the help. */

@@ -39,7 +39,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   accessLogfile: 'use --access-log',
   accessLogformat: 'use --access-log-format',
   caCerts: TLS,
-  captureOutput: LOGGING,
   casefoldHttpMethod: STRICT,
   certReqs: TLS,
   certfile: TLS,

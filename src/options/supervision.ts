@@ -9,6 +9,14 @@ export const SUPERVISION_OPTIONS = {
     isForProgram: true,
     doc: 'For a worker from its start until it is ready, then it is ended.',
   },
+  healthProbe: {
+    type: 'string',
+    form: 'target',
+    default: null,
+    placeholder: 'PATH',
+    isForProgram: true,
+    doc: 'Path that each worker asks itself for before it counts as ready: an answer other than 2xx or 3xx, or none within bootTimeout, ends its start.',
+  },
   loopTimeout: {
     type: 'duration',
     default: 10,
@@ -36,15 +44,16 @@ export const SUPERVISION_OPTIONS = {
     values: ['exit', 'keep'],
     default: 'exit',
     isForProgram: true,
-    doc: 'After an error that nobody handled: exit finishes open requests and ends the process, keep only logs it.',
+    doc: 'After an error that nobody handled: exit finishes open requests and ends the process, keep logs and counts it.',
   },
   workerClass: {
-    type: 'enum',
-    values: ['async'],
+    type: 'string',
+    form: 'class',
     default: 'async',
     short: 'k',
+    placeholder: 'CLASS',
     isForProgram: true,
-    doc: 'Class of the workers. There is one in this version: a worker serves many requests at a time.',
+    doc: 'Class of the workers: async serves many requests at a time, FILE#EXPORT does that too and calls init, start, drain and stop of a class.',
   },
   errorLog: {
     type: 'string',
@@ -52,6 +61,12 @@ export const SUPERVISION_OPTIONS = {
     placeholder: 'FILE',
     isForProgram: true,
     doc: "File of the server's own log, or - for stderr, which it is unless named.",
+  },
+  captureOutput: {
+    type: 'boolean',
+    default: false,
+    isForProgram: true,
+    doc: 'What the application and its native code write to stdout and stderr goes to the error log.',
   },
   crashLoop: {
     type: 'enum',

@@ -79,6 +79,10 @@ function checkForm(entry: OptionEntry, text: string): string {
     case 'assignment':
       if (text.indexOf('=') < 1) throw new Error('must be KEY=VALUE')
       break
+    case 'class':
+      if (text !== 'async' && !/^[^#]+#[^#.]+(?:\.[^#.]+)*$/.test(text))
+        throw new Error('must be async, or FILE#EXPORT for a class of your own')
+      break
     case 'field':
       if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(text) || text.trim() !== text)
         throw new Error('must be a field value without controls')
@@ -93,6 +97,10 @@ function checkForm(entry: OptionEntry, text: string): string {
       break
     case 'route':
       parseBodyRoute(text)
+      break
+    case 'target':
+      if (!/^\/[\x21\x22\x24-\x7e]*$/.test(text))
+        throw new Error('must be a path such as /health, without blanks and #')
       break
     case undefined:
       break

@@ -24,6 +24,8 @@ export interface Stats {
   readonly background: number
   /** Requests whose application went on for longer than `disconnectGrace` after they were aborted. */
   readonly requestsAbandonedTotal: number
+  /** Errors and rejections that nobody has handled, as `gneiss` counts them; 0 for `serve`, whose process hears of them itself. */
+  readonly uncaughtExceptionsTotal: number
   readonly [name: string]: number | string
 }
 

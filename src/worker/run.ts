@@ -3,6 +3,7 @@
  * on the master's listeners, and says on the channel how it goes.
  */
 import { loadBesideGlobals } from '../cli/fetch-globals.ts'
+import { monotonic } from '../clock.ts'
 import { Lifecycle, loadFailure, stallFailure } from '../lifecycle.ts'
 import { importPreloads, loadHooks } from '../config.ts'
 import { selectInterface } from '../detect.ts'
@@ -23,6 +24,7 @@ import { ExitCode, IGNORED_BY_WORKERS } from '../workers/tables.ts'
 import type { LoadedApp } from '../loader.ts'
 import type { Config } from '../options.ts'
 import type { WorkerParts } from '../server.ts'
+import type { HealthProbe } from '../server/probe.ts'
 import type { App, Server } from '../server/types.ts'
 import type { StartMessage } from '../workers/protocol.ts'
 
@@ -80,6 +82,7 @@ async function run({ config, directory, worker, cell, hooksFile, module, isEarly
   })
   process.chdir(directory)
   openErrorLog(config.errorLog)
+  if (config.captureOutput) (await import('../workers/output.ts')).captureOutput()
   const server = { masterPid: process.ppid, log }
   await importPreloads(config)
   const hooks = hooksFile === undefined ? {} : await loadHooks(hooksFile)
@@ -87,6 +90,10 @@ async function run({ config, directory, worker, cell, hooksFile, module, isEarly
   workerHooks = ours
   ours.hearAbort()
   await ours.postFork(server)
+  const custom =
+    config.workerClass === 'async'
+      ? undefined
+      : await (await import('../workers/custom.ts')).Custom.begin({ worker, server, config })
   const loaded =
     module === undefined
       ? await loadBesideGlobals(config, config.app as string, installFetchGlobals)
@@ -95,14 +102,21 @@ async function run({ config, directory, worker, cell, hooksFile, module, isEarly
   lifecycle.starting({ log, gracefulTimeout, onUncaught })
   const running = await serve(config, listeners, loaded, {
     gate,
-    beforeOpen: () => ours.postWorkerInit(),
+    beforeOpen: async (opening) => {
+      await ours.postWorkerInit()
+      await custom?.start(opening)
+    },
+    uncaught: () => lifecycle.uncaught,
+    leaving: async () => custom?.drain(),
     hooks: requestHooksOf(hooks, worker),
+    probe: probeOf(config),
   })
   if (lifecycle.serving(running)) {
     const { mode } = running.stats()
     tell({ gneiss: 'ready', interface: loaded.interface, why: loaded.why, mode })
   }
   const exitCode = await lifecycle.ended
+  await custom?.stop()
   try {
     await hooks.workerExit?.(server, worker)
   } catch (error) {
@@ -153,6 +167,16 @@ async function serve(
   const { interface: name } = loaded
   return await serveFinished(loaded.app as App, { ...config, bind, interface: name, fastResponse: false }, parts)
 }
+
+/** What the worker asks itself. The master has counted from a little earlier, and what it says in the end would name no path. */
+function probeOf({ healthProbe, bootTimeout }: Config): HealthProbe | undefined {
+  if (healthProbe === null) return undefined
+  const left = (bootTimeout - process.uptime()) * 1000 - Math.min(BOOT_MARGIN, bootTimeout * 100)
+  return { target: healthProbe, deadline: monotonic() + left }
+}
+
+/** Milliseconds before the master's patience ends; a tenth of that where it is short. */
+const BOOT_MARGIN = 500
 
 async function stop(timeout: number, isQuick: boolean): Promise<void> {
   if (isQuick) await workerHooks?.interrupt()

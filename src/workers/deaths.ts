@@ -15,7 +15,7 @@ export interface Death {
   /** Requests that were open when its loop last went to wait. */
   readonly inflight: number
   readonly wasReady: boolean
-  /** It has accepted a connection. */
+  /** It has accepted a connection, or passed its health probe. */
   readonly hasProved: boolean
   /** Milliseconds for which its loop had not waited for events; 0 for one that was idle. */
   readonly busy: number

@@ -126,7 +126,7 @@ function refusal(code: 'ERR_BOOT' | 'ERR_HOOK', name: HookName, cause: unknown):
 }
 
 /** Whether work ends within so many milliseconds. It rejects as the work does; what comes later is dropped. */
-async function within(milliseconds: number, work: () => Promise<void>): Promise<boolean> {
+export async function within(milliseconds: number, work: () => Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => resolve(false), milliseconds)

@@ -362,7 +362,8 @@ export class Pool {
       inflight: cell?.inflight ?? 0,
       wasReady: child.ready !== undefined,
       busy: cell === null || cell.loopBusySince === 0 ? 0 : cell.now - cell.loopBusySince,
-      hasProved: child.ready !== undefined && (cell?.accepted ?? 0) > 0,
+      // Who is asked for its health has answered that before it was ready.
+      hasProved: child.ready !== undefined && (this.#options.config.healthProbe !== null || (cell?.accepted ?? 0) > 0),
     }
   }
 

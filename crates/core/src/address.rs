@@ -1,7 +1,7 @@
 //! Where servers listen and who connects: binding, and addresses as text.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -126,10 +126,21 @@ impl Listener {
                 .map_or_else(|_| self.address.clone(), |found| Endpoint::from(&found)),
             address => address.clone(),
         };
-        let mut text = Vec::with_capacity(64);
-        Endpoint::from(peer).write_pseudo(&mut text, b"\n@peer:");
-        local.write_pseudo(&mut text, b"\n@local:");
-        text.into_boxed_slice()
+        write_pseudo_head(&Endpoint::from(peer), &local)
+    }
+
+    /// The same for a connection that the process has with itself: from this machine, and from port 0,
+    /// which no other peer has.
+    #[must_use]
+    pub fn pseudo_head_inside(&self) -> Box<[u8]> {
+        let local = match &self.address {
+            Endpoint::Tcp(address) if address.ip().is_unspecified() => {
+                Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())))
+            }
+            address => address.clone(),
+        };
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        write_pseudo_head(&Endpoint::Tcp(peer), &local)
     }
 
     fn adopt_bound(socket: Socket, backlog: Option<i32>) -> io::Result<Self> {
@@ -204,6 +215,13 @@ impl Listener {
             backlog: None,
         })
     }
+}
+
+fn write_pseudo_head(peer: &Endpoint, local: &Endpoint) -> Box<[u8]> {
+    let mut text = Vec::with_capacity(64);
+    peer.write_pseudo(&mut text, b"\n@peer:");
+    local.write_pseudo(&mut text, b"\n@local:");
+    text.into_boxed_slice()
 }
 
 impl Endpoint {
@@ -355,6 +373,18 @@ mod tests {
             }
             assert!(taken < 512 * 1024, "{taken}");
             std::io::Write::flush(&mut peer).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_connection_from_inside_is_a_client_on_this_machine_with_a_port_that_no_other_has() {
+        for host in ["127.0.0.1", "0.0.0.0"] {
+            let listener = Listener::bind(&Bind::Tcp(host.into(), 0), 16).unwrap();
+            let Endpoint::Tcp(address) = listener.address() else {
+                panic!("a TCP address")
+            };
+            let head = format!("\n@peer:127.0.0.1 0\n@local:127.0.0.1 {}", address.port());
+            assert_eq!(*listener.pseudo_head_inside(), *head.as_bytes());
         }
     }
 

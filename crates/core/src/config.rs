@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub max_queue_wait: u64,
     /// Paths that are never turned away for want of time, each with what lies below it; default none.
     pub shed_exempt: Vec<Vec<u8>>,
+    /// The path that the server asks for itself, which is never turned away either; default none.
+    pub health_probe: Option<Vec<u8>>,
     /// Open connections, default 10,000; at the cap nothing is accepted.
     pub worker_connections: usize,
     /// Accepted and silent, default 5 s.
@@ -92,6 +94,7 @@ impl Default for ServerConfig {
             max_queue: 1024,
             max_queue_wait: 10_000,
             shed_exempt: Vec::new(),
+            health_probe: None,
             worker_connections: 10_000,
             first_byte_timeout: 5_000,
             head_timeout: 15_000,

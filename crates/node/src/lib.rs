@@ -2,7 +2,7 @@
 //!
 //! In reading order: `server` (the cold functions), `binding` (from addresses to listeners), `calls` (the hot ones), `env` (what an isolate
 //! owns), `driver`, `phases`, `listeners`, `peer`, `ready` and `dispatch` (the loop driver), `threads` (the threaded one),
-//! `workers` (what a master shares with its workers), `process` (what both are to the machine), and the only places of `unsafe`: `sys` (Node-API) and `uv` (libuv).
+//! `workers` (what a master shares with its workers), `process` (what both are to the machine), `output` (where they write), and the only places of `unsafe`: `sys` (Node-API) and `uv` (libuv).
 
 #![cfg_attr(
     test,
@@ -15,10 +15,12 @@ mod dispatch;
 mod driver;
 mod env;
 mod error;
+mod inside;
 mod listeners;
 #[cfg(gneiss_must_not_compile)]
 mod must_not_compile;
 mod options;
+mod output;
 mod peer;
 mod phases;
 #[cfg(gneiss_probe)]

@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use gneiss_core::{Counters, Gate, Listener, Seat, ServerKey, fail};
+use socket2::Socket;
 
 use crate::driver::{Driver, LISTENER};
 use crate::env::EnvState;
@@ -115,6 +116,22 @@ impl Driver {
         }
         self.after_work();
         Ok(())
+    }
+
+    /// Gives a server a connection that this process has with itself: it waits in no queue, and the other
+    /// workers do not count it.
+    pub(crate) fn invite(&mut self, state: &EnvState, server: ServerKey, socket: Socket) -> bool {
+        let mut places = self.listeners.iter().flatten();
+        let Some(place) = places.find(|place| place.server == server) else {
+            return false;
+        };
+        let pseudo = place.listener.pseudo_head_inside();
+        let Some(key) = self.table.accept(server, pseudo) else {
+            return false;
+        };
+        self.open_peer(state, key, socket, None);
+        self.after_work();
+        true
     }
 
     /// Takes what waits in the queues of a server that closes, then closes its listeners. Whoever

@@ -124,6 +124,8 @@ pub struct NativeConfig {
     pub max_queue_wait: f64,
     /// Paths that are never turned away.
     pub shed_exempt: Vec<String>,
+    /// Path of the server's own probe, which is never turned away; none unless given.
+    pub health_probe: Option<String>,
     /// Most open connections.
     pub worker_connections: u32,
     /// Accepted and silent.
@@ -182,6 +184,7 @@ impl NativeConfig {
             max_queue: size(core.max_queue),
             max_queue_wait: number(core.max_queue_wait),
             shed_exempt: Vec::new(),
+            health_probe: None,
             worker_connections: size(core.worker_connections),
             first_byte_timeout: number(core.first_byte_timeout),
             head_timeout: number(core.head_timeout),
@@ -223,6 +226,7 @@ impl NativeConfig {
                 .iter()
                 .map(|path| path.clone().into_bytes())
                 .collect(),
+            health_probe: self.health_probe.clone().map(String::into_bytes),
             worker_connections: self.worker_connections as usize,
             first_byte_timeout: whole(self.first_byte_timeout),
             head_timeout: whole(self.head_timeout),

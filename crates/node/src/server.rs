@@ -27,7 +27,7 @@ use crate::options::{About, NativeAddress, NativeConfig, NativeLine, number, who
 use crate::stats::Stats;
 use crate::sys::{self, Scope};
 use crate::threads::{self, THREADED, Threads};
-use crate::{binding, calls, uv, workers};
+use crate::{binding, calls, output, uv, workers};
 
 /// Asks for a turn: `() => setImmediate(giveTurn)`.
 type Later<'s> = Function<'s, (), ()>;
@@ -327,10 +327,10 @@ fn open_log(config: &NativeConfig) -> Result<Option<Arc<AccessLog>>, Failure> {
     let format = Format::parse(&config.access_log_format)
         .map_err(|FormatFault(fault)| refusal(format!("accessLogFormat: {fault}")))?;
     let target = match path {
-        "-" => Target::Stdout,
-        path => Target::File(path.into()),
+        "-" => output::stdout().map(Target::Open),
+        path => Ok(Target::File(path.into())),
     };
-    let opened = AccessLog::open(&target, format);
+    let opened = target.and_then(|target| AccessLog::open(&target, format));
     let log = opened.map_err(|error| {
         refusal(format!(
             "the access log {path} cannot be opened: {error}; name a file that may be written, or - for stdout"
@@ -352,11 +352,11 @@ fn ensure_driver(state: &EnvState) -> bool {
     is_there
 }
 
-fn state_of<'s>(env: Env) -> Result<&'s EnvState, Failure> {
+pub(crate) fn state_of<'s>(env: Env) -> Result<&'s EnvState, Failure> {
     sys::state_of(env.raw()).ok_or_else(|| native_failure("the environment has no state"))
 }
 
-fn key(server: u32) -> ServerKey {
+pub(crate) fn key(server: u32) -> ServerKey {
     ServerKey(u16::try_from(server).unwrap_or(u16::MAX))
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gneiss_core::{AccessLog, Door, Gate, Listener, Remote, ServerConfig, ServerKey};
+use socket2::Socket;
 
 use crate::dispatch::{self, ServerFunctions};
 use crate::env::EnvState;
@@ -158,6 +159,15 @@ impl Threads {
     pub(crate) fn listeners(&self, server: ServerKey) -> &[Arc<Listener>] {
         self.server(server)
             .map_or(&[], |found| found.listeners.as_slice())
+    }
+
+    /// Gives a server a connection that this process has with itself.
+    pub(crate) fn invite(&mut self, server: ServerKey, socket: Socket) -> bool {
+        let Some(listener) = self.listeners(server).first() else {
+            return false;
+        };
+        let pseudo = listener.pseudo_head_inside();
+        self.remote.invite(server, socket, pseudo)
     }
 
     /// Whether a server's listeners keep the process alive.

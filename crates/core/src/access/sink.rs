@@ -1,19 +1,18 @@
-//! Where the lines go: a file that can be opened anew, or stdout.
+//! Where the lines go: a file that can be opened anew, or one that is open already, such as stdout.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 /// Where to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Target {
     /// A file, which is appended to.
     File(PathBuf),
-    /// The stdout of the process.
-    Stdout,
+    /// What somebody else has opened, such as the stdout of the process.
+    Open(File),
 }
 
 /// An open target.
@@ -31,7 +30,7 @@ impl Sink {
     pub(super) fn open(target: &Target) -> io::Result<Self> {
         let (file, path) = match target {
             Target::File(path) => (append(path)?, Some(path.clone())),
-            Target::Stdout => (File::from(io::stdout().as_fd().try_clone_to_owned()?), None),
+            Target::Open(file) => (file.try_clone()?, None),
         };
         Ok(Self {
             most: most_of(&file),

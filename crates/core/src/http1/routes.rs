@@ -65,6 +65,11 @@ pub(super) fn is_below(target: &[u8], prefix: &[u8]) -> bool {
     }
 }
 
+/// Whether a target is a path itself, which a query may follow.
+pub(super) fn is_path(target: &[u8], path: &[u8]) -> bool {
+    matches!(target.strip_prefix(path), Some([] | [b'?', ..]))
+}
+
 /// Browsers, and the URL class of the platform, take a backslash for a slash.
 fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|byte| matches!(byte, b'/' | b'\\'))
@@ -113,6 +118,17 @@ mod tests {
         }
         assert!(is_below(b"/api/x", b"/api/") && is_below(b"/anything", b"/"));
         assert!(!is_below(b"/api", b"/api/"));
+    }
+
+    #[test]
+    fn a_path_is_nothing_below_it() {
+        for target in ["/health", "/health?deep", "/health?"] {
+            assert!(is_path(target.as_bytes(), b"/health"), "{target}");
+        }
+        for target in ["/health/db", "/healthy", "/", ""] {
+            assert!(!is_path(target.as_bytes(), b"/health"), "{target}");
+        }
+        assert!(is_path(b"/", b"/") && !is_path(b"/anything", b"/"));
     }
 
     #[test]

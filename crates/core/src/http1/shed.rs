@@ -5,7 +5,7 @@ use super::body::{BodyDecoder, TrailerLimits};
 use super::connection::{Connection, Ending, Turn};
 use super::encode::encode_own;
 use super::head::{BodyFraming, Head, Version};
-use super::routes::{is_below, target_at};
+use super::routes::{is_below, is_path, target_at};
 use crate::exchange::{AbortReason, Exchanges};
 use crate::overload::{Rejection, Shed};
 
@@ -30,7 +30,9 @@ impl Connection {
     ) -> bool {
         let target = target_at(turn.exchanges, offset, target_len);
         let mut exempt = self.config.shed_exempt.iter();
+        let is_probe = |path: &Vec<u8>| is_path(target, path);
         exempt.any(|prefix| is_below(target, prefix))
+            || self.config.health_probe.as_ref().is_some_and(is_probe)
     }
 
     /// Answers a request that was not taken. The connection is kept where the request ends in what is

@@ -102,6 +102,8 @@ pub(super) enum Command {
     /// The process ends: listeners go, what waits is offered to the kernel once, and the isolate, which
     /// waits for it, is told.
     Flush,
+    /// A connection lies in the inbox that nobody has to accept.
+    Invite,
     /// The isolate has heard that the peer closed its side.
     Leave { id: Id },
     /// Listeners that were reserved listen now.

@@ -4,6 +4,8 @@ use std::sync::{Arc, Condvar, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use socket2::Socket;
+
 use super::batch::{Command, CommandBatch};
 use super::mailbox::{Batch, Mailbox};
 use super::seen::Seen;
@@ -15,6 +17,8 @@ use crate::sync::{Mutex, lock};
 #[derive(Debug)]
 pub(super) struct Inbox {
     commands: Mailbox<CommandBatch>,
+    /// Connections for `Command::Invite`, which are no plain data.
+    guests: Mutex<Vec<Guest>>,
     /// Of the thread's main task, from its first poll on.
     waker: Mutex<Option<Waker>>,
     /// The end of the process waits for this, and nobody else does.
@@ -27,6 +31,7 @@ impl Inbox {
     pub(super) fn new() -> Self {
         Self {
             commands: Mailbox::new(CommandBatch::default()),
+            guests: Mutex::new(Vec::new()),
             waker: Mutex::new(None),
             is_flushed: std::sync::Mutex::new(false),
             flushed: Condvar::new(),
@@ -53,6 +58,12 @@ impl Inbox {
         *lock(&self.waker) = Some(waker.clone());
     }
 
+    /// Takes the connection that was invited first.
+    pub(super) fn take_guest(&self) -> Option<Guest> {
+        let mut guests = lock(&self.guests);
+        (!guests.is_empty()).then(|| guests.remove(0))
+    }
+
     /// Everything was offered to the kernel, or the thread has ended.
     pub(super) fn set_flushed(&self) {
         let mut is_flushed = self
@@ -72,6 +83,13 @@ impl Inbox {
     pub(super) fn bytes(&self) -> usize {
         self.commands.bytes()
     }
+}
+
+/// A connection that the isolate has made, and what each head of it begins with.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) socket: Socket,
+    pub(super) pseudo: Box<[u8]>,
 }
 
 /// The isolate's end.
@@ -128,6 +146,13 @@ impl Line {
         for part in parts {
             self.commands.bytes.extend_from_slice(part);
         }
+    }
+
+    /// Gives the thread a connection.
+    pub(super) fn invite(&mut self, guest: Guest) {
+        lock(&self.inbox.guests).push(guest);
+        self.say(Command::Invite, [b"", b""]);
+        self.flush();
     }
 
     /// Whether commands wait to be handed over.

@@ -7,9 +7,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
+
 use super::batch::{Command, Word, WordBatch};
 use super::door::Door;
-use super::line::Line;
+use super::line::{Guest, Line};
 use super::mailbox::{Batch, Mailbox};
 use super::seen::{Seen, State};
 use super::start::{Plan, start};
@@ -126,6 +128,17 @@ impl Remote {
     /// `Closed` follows when its threads have ended.
     pub fn close(&mut self, server: ServerKey, timeout: u64) {
         self.tell(server, Command::Close { timeout });
+    }
+
+    /// Gives a server a connection that nobody has to accept: `pseudo` is what each head of it begins with.
+    /// False when the server has no thread any more.
+    pub fn invite(&mut self, server: ServerKey, socket: Socket, pseudo: Box<[u8]>) -> bool {
+        let mut lines = self.lines.iter_mut().flatten();
+        let Some(line) = lines.find(|line| line.server == server) else {
+            return false;
+        };
+        line.invite(Guest { socket, pseudo });
+        true
     }
 
     /// Begins a pass: the bell was answered.

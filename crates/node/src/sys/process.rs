@@ -29,6 +29,26 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     Err(error)
 }
 
+/// Has descriptor `to` lead where `from` leads, in one step; what it led to before is closed. Children
+/// inherit it.
+///
+/// # Errors
+/// `from` is not open.
+pub(crate) fn replace_descriptor(from: i32, to: i32) -> io::Result<()> {
+    loop {
+        // SAFETY: two plain numbers. Nobody owns `to`, which is stdout or stderr, so that no owner can
+        // find another file under it than the process is meant to have there.
+        let status = unsafe { libc::dup2(from, to) };
+        if status >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 /// A child that has ended and was not reaped. It stays so.
 pub(crate) fn ended_child() -> Option<i32> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();

@@ -59,6 +59,7 @@ impl Worker {
                 self.drop_listeners();
                 self.is_flushing = true;
             }
+            Command::Invite => self.welcome(),
             Command::Leave { id } => self.leave(id),
             Command::Open => self.open_reserved(),
             Command::Reset { id } => {

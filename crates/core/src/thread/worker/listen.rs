@@ -13,11 +13,13 @@ use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::sleep;
 
 use super::super::crowd::Entry;
+use super::super::line::Guest;
 use super::peer::{Peer, watch};
 use super::reading::read_peer;
 use super::{Shared, Worker};
 use crate::address::Listener;
 use crate::fail;
+use crate::gate::Seat;
 
 /// A listener of this thread, and the task that accepts from it.
 pub(super) struct Place {
@@ -177,18 +179,45 @@ impl Worker {
         // Answers leave whole; waiting for more would only delay them. Unix sockets refuse this.
         let _ = socket.set_tcp_nodelay(true);
         let pseudo = listener.pseudo_head(&socket, &address);
-        let Some(shared) = self.me.upgrade() else {
-            return Attempt::Failed;
+        let seat = self.crowd.seat();
+        if self.seat(socket, pseudo, seat) {
+            Attempt::Welcome
+        } else {
+            Attempt::Failed
+        }
+    }
+
+    /// Takes a connection in that the isolate has made: nobody had to wait for it, and the other workers
+    /// do not count it.
+    pub(super) fn welcome(&mut self) {
+        let Some(Guest { socket, pseudo }) = self.inbox.take_guest() else {
+            return;
         };
-        let Some(key) = self.admit(socket, pseudo) else {
-            return Attempt::Failed;
+        self.crowd.enter_anyway(self.place);
+        if !self.seat(socket, pseudo, None) {
+            self.crowd.leave(self.place);
+        }
+    }
+
+    /// Takes a connection in, and starts its task.
+    fn seat(&mut self, socket: Socket, pseudo: Box<[u8]>, seat: Option<Seat>) -> bool {
+        let Some(shared) = self.me.upgrade() else {
+            return false;
+        };
+        let Some(key) = self.admit(socket, pseudo, seat) else {
+            return false;
         };
         spawn_local(read_peer(shared, key, self.serial));
-        Attempt::Welcome
+        true
     }
 
     /// Takes a connection in. Its task is the caller's to start.
-    pub(in crate::thread) fn admit(&mut self, socket: Socket, pseudo: Box<[u8]>) -> Option<u32> {
+    pub(in crate::thread) fn admit(
+        &mut self,
+        socket: Socket,
+        pseudo: Box<[u8]>,
+        seat: Option<Seat>,
+    ) -> Option<u32> {
         let opened = socket
             .set_nonblocking(true)
             .and_then(|()| watch(socket, Interest::READABLE | Interest::WRITABLE));
@@ -199,7 +228,6 @@ impl Worker {
                 return None;
             }
         };
-        let seat = self.crowd.seat();
         let key = self.table.accept(self.server, pseudo)?;
         self.serial = self.serial.wrapping_add(1);
         let index = key as usize;

@@ -78,7 +78,9 @@ impl Io {
         client.write_all(bytes).unwrap();
         client.set_nonblocking(true).unwrap();
         let entered = self.runtime.enter();
-        let key = self.worker.admit(Socket::from(server), Box::default());
+        let key = self
+            .worker
+            .admit(Socket::from(server), Box::default(), None);
         drop(entered);
         assert!(key.is_some());
         self.clients.push(Client {
