@@ -319,7 +319,8 @@ function load(): Native {
   requireNode()
   const require = createRequire(import.meta.url)
   try {
-    return require('./binding.cjs') as Native
+    // What an addon fills by name is a dictionary to V8, and each call would look its function up.
+    return { ...(require('./binding.cjs') as Native) }
   } catch (cause) {
     // The loader knows what it looked for and what it found; its own cause is that of the system.
     const { message, cause: reason } = cause as Error
