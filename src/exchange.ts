@@ -142,7 +142,7 @@ export class Exchange extends AsyncResource {
   write(data: string | Uint8Array): Promise<void> | undefined {
     if (this.phase !== Phase.started) throw this.#sendError()
     switch (native.chunk(this.id, data, 0)) {
-      case ChunkResult.room:
+      case undefined:
         return undefined
       case ChunkResult.full:
         return (this.#drain ??= createWaiter()).promise
@@ -291,7 +291,7 @@ export class Exchange extends AsyncResource {
     }
   }
 
-  #ended(result: number): void {
+  #ended(result: number | undefined): void {
     if (result === ChunkResult.gone) throw this.#stale()
     if (result === ChunkResult.short) {
       const error = typeErrorOf('ERR_BODY_LENGTH', 'The body ended before its content-length; the connection was cut.')

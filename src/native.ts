@@ -297,8 +297,8 @@ export interface Native {
   ): boolean
   /** Begins a streamed answer; framing is the server's. Same errors and result as `respond`. */
   start(id: number, status: number, headers: string, count: number, flags: number): boolean
-  /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`. Throws `ERR_BODY_LENGTH` past content-length. */
-  chunk(id: number, data: string | Uint8Array, flags: number): number
+  /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`, with undefined for `room`. Throws `ERR_BODY_LENGTH` past content-length. */
+  chunk(id: number, data: string | Uint8Array, flags: number): number | undefined
   /**
    * Ends a streamed answer: a `ChunkResult`. Fewer bytes than content-length cut the connection.
    * `trailers` are `count` fields in the form of `respond`, checked as there; they leave behind the last
