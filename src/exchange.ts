@@ -8,7 +8,7 @@ import { AsyncResource } from 'node:async_hooks'
 
 import { allowanceOf } from './allowance.ts'
 import { GneissError, typeErrorOf } from './errors.ts'
-import { Listeners } from './exchange/listeners.ts'
+import { Listeners, presentContext } from './exchange/listeners.ts'
 import { AbortReason, BodyResult, ChunkResult, EventKind, Flag, Meta, native } from './native.ts'
 import { createWaiter } from './waiter.ts'
 
@@ -142,7 +142,7 @@ export class Exchange extends AsyncResource {
   write(data: string | Uint8Array): Promise<void> | undefined {
     if (this.phase !== Phase.started) throw this.#sendError()
     switch (native.chunk(this.id, data, 0)) {
-      case ChunkResult.room:
+      case undefined:
         return undefined
       case ChunkResult.full:
         return (this.#drain ??= createWaiter()).promise
@@ -223,17 +223,20 @@ export class Exchange extends AsyncResource {
     return this.#done.promise
   }
 
-  /** Runs once if the exchange is aborted, in the async context of this call. At once if it already was. */
-  onAbort(listener: (error: Error) => void): void {
+  /**
+   * Runs once if the exchange is aborted, in the async context of this call, which is that of `context` where the
+   * caller has one already. At once if it already was.
+   */
+  onAbort(listener: (error: Error) => void, context?: AsyncResource): void {
     if (this.#abortError !== undefined) listener(this.#abortError)
-    else this.#listen('aborted', listener)
+    else this.#listen('aborted', listener, context)
   }
 
   /** Runs once if the exchange is aborted, or the application is asked to come to an end. At once if that has been. */
-  onStop(listener: (error: Error) => void): void {
+  onStop(listener: (error: Error) => void, context?: AsyncResource): void {
     const error = this.#abortError ?? this.#stopError
     if (error !== undefined) listener(error)
-    else this.#listen('stopped', listener)
+    else this.#listen('stopped', listener, context)
   }
 
   /** Runs once if the server begins to stop while the exchange is open. */
@@ -288,7 +291,7 @@ export class Exchange extends AsyncResource {
     }
   }
 
-  #ended(result: number): void {
+  #ended(result: number | undefined): void {
     if (result === ChunkResult.gone) throw this.#stale()
     if (result === ChunkResult.short) {
       const error = typeErrorOf('ERR_BODY_LENGTH', 'The body ended before its content-length; the connection was cut.')
@@ -332,8 +335,11 @@ export class Exchange extends AsyncResource {
     this.#settle('body')
   }
 
-  #listen(news: News, listener: (error: Error) => void): void {
-    if (this.isOpen) (this.#listeners ??= new Listeners()).add(news, listener)
+  #listen(news: News, listener: (error: Error) => void, context: AsyncResource = presentContext()): void {
+    if (!this.isOpen) return
+    const entry = { news, context, listener }
+    if (this.#listeners === undefined) this.#listeners = new Listeners(entry)
+    else this.#listeners.add(entry)
   }
 
   #settle(which: 'body' | 'drain' | 'done'): void {

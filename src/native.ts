@@ -327,8 +327,8 @@ export interface Native {
   ): boolean
   /** Begins a streamed answer; framing is the server's. Same errors and result as `respond`. */
   start(id: number, status: number, headers: string, count: number, flags: number): boolean
-  /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`. Throws `ERR_BODY_LENGTH` past content-length. */
-  chunk(id: number, data: string | Uint8Array, flags: number): number
+  /** One piece of a streamed answer; `Flag.last` ends it. A `ChunkResult`, with undefined for `room`. Throws `ERR_BODY_LENGTH` past content-length. */
+  chunk(id: number, data: string | Uint8Array, flags: number): number | undefined
   /**
    * Ends a streamed answer: a `ChunkResult`. Fewer bytes than content-length cut the connection.
    * `trailers` are `count` fields in the form of `respond`, checked as there; they leave behind the last
@@ -349,7 +349,8 @@ function load(): Native {
   requireNode()
   const require = createRequire(import.meta.url)
   try {
-    return require('./binding.cjs') as Native
+    // What an addon fills by name is a dictionary to V8, and each call would look its function up.
+    return { ...(require('./binding.cjs') as Native) }
   } catch (cause) {
     // The loader knows what it looked for and what it found; its own cause is that of the system.
     const { message, cause: reason } = cause as Error

@@ -87,7 +87,8 @@ function standIn() {
     if (data.length !== KILOBYTE.length) throw new Error(`wrong piece of ${data.length} bytes`)
     self.pieces++
     if (flags !== 0) end()
-    return ROOM
+    // There is room.
+    return undefined
   }
 
   function end() {

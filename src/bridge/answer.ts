@@ -27,10 +27,10 @@ export interface Answer {
   end(): unknown
   /** Makes sure that what was sent never looks complete. */
   cut(): void
-  /** Runs once, at once, when the client has gone or the answer was taken from us. */
-  onGone(listener: (reason: Error) => void): void
+  /** Runs once, at once, when the client has gone or the answer was taken from us. `context` is the caller's own. */
+  onGone(listener: (reason: Error) => void, context: AsyncResource): void
   /** Runs once when the server asks for an end that may still be a complete one. Whoever cannot know never calls it. */
-  onStop(listener: () => void): void
+  onStop(listener: () => void, context: AsyncResource): void
   /** A source failed while it was closed: no harm to the answer, but its owner should know. */
   report(error: unknown): void
 }
@@ -168,10 +168,10 @@ class Mover extends AsyncResource {
       this.#isOver = true
       this.#close(reason)
       this.#outcome.resolve()
-    })
+    }, this)
     if (!answer.isOpen) return undefined
     const source = this.#source
-    if (source.finish !== undefined) answer.onStop(() => source.finish?.())
+    if (source.finish !== undefined) answer.onStop(() => source.finish?.(), this)
     const starting = answer.start()
     return isThenable(starting) ? starting.then(() => this.#sendHeld()) : this.#sendHeld()
   }

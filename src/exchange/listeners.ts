@@ -6,7 +6,8 @@ import type { Logger } from '../log.ts'
 /** What an application may be told while its request is open. */
 export type News = 'aborted' | 'draining' | 'stopped'
 
-interface Entry {
+/** One who waits. */
+export interface Entry {
   readonly news: News
   /** Where stores travel in frames (Node 24 and later), one entered after the request began is unknown to the exchange. */
   readonly context: AsyncResource
@@ -16,13 +17,23 @@ interface Entry {
 // Without it AsyncResource would register each with a finalizer.
 const RESOURCE_OPTIONS = { requireManualDestroy: true } as const
 
+/** The async context of whoever calls, for one who has no resource of his own. */
+export function presentContext(): AsyncResource {
+  return new AsyncResource('GNEISS_ABORT', RESOURCE_OPTIONS)
+}
+
 /** Each listener is called once at most, in the async context in which it came. */
 export class Listeners {
-  #entries: Entry[] = []
+  #entries: Entry[]
+
+  /** With the first one. */
+  constructor(first: Entry) {
+    this.#entries = [first]
+  }
 
   /** Adds one. */
-  add(news: News, listener: (error: Error) => void): void {
-    this.#entries.push({ news, context: new AsyncResource('GNEISS_ABORT', RESOURCE_OPTIONS), listener })
+  add(entry: Entry): void {
+    this.#entries.push(entry)
   }
 
   /** Calls those who wait for one of `news`, and forgets them. What one throws is logged, and the others are called all the same. */

@@ -13,6 +13,7 @@ import { methodOf } from '../scope.ts'
 import { isHeld } from './body.ts'
 import { BLOB_AT_ONCE, headToSend, partsOf } from './parts.ts'
 
+import type { AsyncResource } from 'node:async_hooks'
 import type { Answer, Outcome } from '../bridge/answer.ts'
 import type { BodyPiece } from '../bridge/piece.ts'
 import type { Exchange } from '../exchange.ts'
@@ -112,12 +113,12 @@ class ExchangeAnswer implements Answer, Outcome {
     this.#exchange.reset()
   }
 
-  onGone(listener: (reason: Error) => void): void {
-    this.#exchange.onAbort(listener)
+  onGone(listener: (reason: Error) => void, context: AsyncResource): void {
+    this.#exchange.onAbort(listener, context)
   }
 
-  onStop(listener: () => void): void {
-    this.#exchange.onStop(listener)
+  onStop(listener: () => void, context: AsyncResource): void {
+    this.#exchange.onStop(listener, context)
   }
 
   report(error: unknown): void {

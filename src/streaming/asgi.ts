@@ -4,6 +4,7 @@ import { GneissError } from '../errors.ts'
 import { pairsOf } from '../fetch/head.ts'
 import { reportLate, sendThrough } from './send.ts'
 
+import type { AsyncResource } from 'node:async_hooks'
 import type { Receive, ReceiveMessage, Send } from '../asgi/types.ts'
 import type { Answer } from '../bridge/answer.ts'
 import type { BodyPiece } from '../bridge/piece.ts'
@@ -92,13 +93,13 @@ class AsgiAnswer implements Answer {
     this.#exchange?.reset()
   }
 
-  onGone(listener: (reason: Error) => void): void {
-    if (this.#exchange !== undefined) this.#exchange.onAbort(listener)
+  onGone(listener: (reason: Error) => void, context: AsyncResource): void {
+    if (this.#exchange !== undefined) this.#exchange.onAbort(listener, context)
     else if (this.#wrapped !== undefined) void this.#watch(this.#wrapped, listener)
   }
 
-  onStop(listener: () => void): void {
-    this.#exchange?.onStop(listener)
+  onStop(listener: () => void, context: AsyncResource): void {
+    this.#exchange?.onStop(listener, context)
   }
 
   report(error: unknown): void {

@@ -4,6 +4,7 @@ import { pairsOf } from '../fetch/head.ts'
 import { RsgiProtocol } from '../rsgi.ts'
 import { reportLate, sendThrough } from './send.ts'
 
+import type { AsyncResource } from 'node:async_hooks'
 import type { Answer } from '../bridge/answer.ts'
 import type { BodyPiece } from '../bridge/piece.ts'
 import type { Exchange } from '../exchange.ts'
@@ -73,9 +74,9 @@ class RsgiAnswer implements Answer {
     this.#exchange?.reset()
   }
 
-  onGone(listener: (reason: Error) => void): void {
+  onGone(listener: (reason: Error) => void, context: AsyncResource): void {
     if (this.#exchange !== undefined) {
-      this.#exchange.onAbort(listener)
+      this.#exchange.onAbort(listener, context)
       return
     }
     void this.#protocol.clientDisconnect().then(() => {
@@ -85,8 +86,8 @@ class RsgiAnswer implements Answer {
     })
   }
 
-  onStop(listener: () => void): void {
-    this.#exchange?.onStop(listener)
+  onStop(listener: () => void, context: AsyncResource): void {
+    this.#exchange?.onStop(listener, context)
   }
 
   report(error: unknown): void {

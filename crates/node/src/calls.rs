@@ -116,6 +116,8 @@ impl HotCall for Chunk {
         });
         drop(scratch);
         match outcome {
+            // Nearly always, and `undefined` is the one answer that has not to be made.
+            Some(Ok(ChunkOutcome::Room)) => None,
             Some(Ok(outcome)) => Some(scope.uint32(outcome as u32)),
             Some(Err(fault)) => refuse(scope, fault),
             None => refuse_body(scope),
