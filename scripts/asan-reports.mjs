@@ -50,7 +50,7 @@ export const LEFT_BY_DESIGN = [
  * @returns {Judgement}
  */
 export function judge(text) {
-  const blocks = text.split('\n\n')
+  const blocks = text.split('\n\n').filter((block) => !block.endsWith(CUT))
   const leaked = blocks.filter((block) => /^\s*(?:Direct|Indirect) leak of/.test(block))
   const owners = leaked.map(ownerOf)
   return {
@@ -96,13 +96,17 @@ function framesOf(block) {
 }
 
 /**
- * All reports whose names begin with `name`.
+ * All reports whose names begin with `name`. A process that is killed while it reports leaves half a block behind,
+ * of which nobody can say whose it is; the process itself is among those that ended without a check.
  * @param {string} folder
  * @param {string} name
  */
 export function readReports(folder, name) {
-  return filesOf(folder, name, false).join('\n')
+  const reports = filesOf(folder, name, false)
+  return reports.map((report) => (report.includes('SUMMARY: ') ? report : `${report.trimEnd()}${CUT}\n\n`)).join('\n')
 }
+
+const CUT = '(cut)'
 
 /**
  * Processes that had the addon: by their kind, how many were checked for leaks at their end, and how many ended
