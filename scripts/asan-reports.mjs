@@ -109,13 +109,13 @@ export function readReports(folder, name) {
 const CUT = '(cut)'
 
 /**
- * Processes that had the addon: by their kind, how many were checked for leaks at their end, and how many ended
- * without: by a signal, or by a call that ends a process at once.
+ * Processes that had the addon: by their kind, how many were checked for leaks at their end, and the command lines
+ * of those that ended without: by a signal, or by a call that ends a process at once.
  * @param {string} folder
  * @param {string} name
  */
 export function readProcesses(folder, name) {
-  /** @type {Record<string, { checked: number, unchecked: number }>} */
+  /** @type {Record<string, { checked: number, unchecked: string[] }>} */
   const found = {}
   for (const list of filesOf(folder, name, true)) {
     const lines = list
@@ -123,9 +123,9 @@ export function readProcesses(folder, name) {
       .split('\n')
       .map((line) => line.split('\t'))
     const [, command = ''] = lines.at(-1) ?? []
-    const entry = (found[kindOf(command)] ??= { checked: 0, unchecked: 0 })
+    const entry = (found[kindOf(command)] ??= { checked: 0, unchecked: [] })
     if (lines.some(([what = '']) => what.startsWith('checked'))) entry.checked++
-    else entry.unchecked++
+    else entry.unchecked.push(command)
   }
   return found
 }

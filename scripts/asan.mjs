@@ -147,8 +147,10 @@ async function specs(mode) {
   process.stdout.write(`${mode}: ${count}, ${numPassedTests} passed, ${numFailedTests} failed\n`)
   process.stdout.write(`${mode}: ${errors.length} errors, ${leaks.length} leaked blocks\n`)
   process.stdout.write(`${mode}: ${byDesign} blocks left by V8 by design, ${foreign} of other addons\n`)
-  for (const [kind, { checked, unchecked }] of Object.entries(readProcesses(REPORTS, mode)))
-    process.stdout.write(`${mode}: ${kind}: ${checked} processes checked, ${unchecked} ended without a check\n`)
+  for (const [kind, { checked, unchecked }] of Object.entries(readProcesses(REPORTS, mode))) {
+    process.stdout.write(`${mode}: ${kind}: ${checked} processes checked, ${unchecked.length} ended without a check\n`)
+    for (const command of unchecked) process.stdout.write(`${mode}:   ${command.slice(0, 200)}\n`)
+  }
   for (const text of [...errors, ...leaks].slice(0, 20)) process.stderr.write(`${text}\n\n`)
   return { passed: numPassedTests, failed: broken + numFailedTests + errors.length + leaks.length }
 }
