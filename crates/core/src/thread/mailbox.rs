@@ -51,6 +51,9 @@ impl<T: Batch> Mailbox<T> {
     /// it last came.
     #[must_use]
     pub(super) fn post(&self, mine: &mut T) -> bool {
+        if mine.is_empty() {
+            return false;
+        }
         let mut shared = lock(&self.shared);
         if !shared.batch.is_empty() && !shared.batch.make_room(mine) {
             return false;
@@ -61,13 +64,13 @@ impl<T: Batch> Mailbox<T> {
     /// The same for what cannot be posted again.
     #[must_use]
     pub(super) fn post_at_last(&self, mine: &mut T) -> bool {
+        if mine.is_empty() {
+            return false;
+        }
         Self::put(lock(&self.shared), mine)
     }
 
     fn put(mut shared: MutexGuard<'_, Shared<T>>, mine: &mut T) -> bool {
-        if mine.is_empty() {
-            return false;
-        }
         if shared.batch.is_empty() {
             std::mem::swap(&mut shared.batch, mine);
         } else {
