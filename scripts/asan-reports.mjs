@@ -50,7 +50,7 @@ export const LEFT_BY_DESIGN = [
  * @returns {Judgement}
  */
 export function judge(text) {
-  const blocks = text.split('\n\n')
+  const blocks = text.split('\n\n').filter((block) => !block.endsWith(CUT))
   const leaked = blocks.filter((block) => /^\s*(?:Direct|Indirect) leak of/.test(block))
   const owners = leaked.map(ownerOf)
   return {
@@ -96,22 +96,26 @@ function framesOf(block) {
 }
 
 /**
- * All reports whose names begin with `name`.
+ * All reports whose names begin with `name`. A process that is killed while it reports leaves half a block behind,
+ * of which nobody can say whose it is; the process itself is among those that ended without a check.
  * @param {string} folder
  * @param {string} name
  */
 export function readReports(folder, name) {
-  return filesOf(folder, name, false).join('\n')
+  const reports = filesOf(folder, name, false)
+  return reports.map((report) => (report.includes('SUMMARY: ') ? report : `${report.trimEnd()}${CUT}\n\n`)).join('\n')
 }
 
+const CUT = '(cut)'
+
 /**
- * Processes that had the addon: by their kind, how many were checked for leaks at their end, and how many ended
- * without: by a signal, or by a call that ends a process at once.
+ * Processes that had the addon: by their kind, how many were checked for leaks at their end, and the command lines
+ * of those that ended without: by a signal, or by a call that ends a process at once.
  * @param {string} folder
  * @param {string} name
  */
 export function readProcesses(folder, name) {
-  /** @type {Record<string, { checked: number, unchecked: number }>} */
+  /** @type {Record<string, { checked: number, unchecked: string[] }>} */
   const found = {}
   for (const list of filesOf(folder, name, true)) {
     const lines = list
@@ -119,9 +123,9 @@ export function readProcesses(folder, name) {
       .split('\n')
       .map((line) => line.split('\t'))
     const [, command = ''] = lines.at(-1) ?? []
-    const entry = (found[kindOf(command)] ??= { checked: 0, unchecked: 0 })
+    const entry = (found[kindOf(command)] ??= { checked: 0, unchecked: [] })
     if (lines.some(([what = '']) => what.startsWith('checked'))) entry.checked++
-    else entry.unchecked++
+    else entry.unchecked.push(command)
   }
   return found
 }

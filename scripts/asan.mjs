@@ -16,6 +16,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -99,6 +100,9 @@ function prepareCheckout(files) {
     mkdirSync(dirname(join(CHECKOUT, file)), { recursive: true })
     copyFileSync(join(ROOT, file), join(CHECKOUT, file))
   }
+  // Rules over sources ask git which there are.
+  execFileSync('git', ['init', '--quiet'], { cwd: CHECKOUT })
+  writeFileSync(join(CHECKOUT, '.git', 'info', 'exclude'), '/node_modules\n/controls\n')
   symlinkSync(join(ROOT, 'node_modules'), join(CHECKOUT, 'node_modules'))
   renameSync(dist, join(CHECKOUT, 'dist'))
 }
@@ -132,13 +136,21 @@ async function specs(mode) {
   const limits = ['--testTimeout=120000', '--hookTimeout=120000']
   const args = [vitest, 'run', '--root', CHECKOUT, '--project', mode, ...output, ...left, ...limits, ...filters]
   await run(process.execPath, args, { env: environment(mode), cwd: CHECKOUT })
-  const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'))
+  const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'))
   const { errors, leaks, byDesign, foreign } = judge(readReports(REPORTS, mode))
-  process.stdout.write(`${mode}: ${numPassedTests} passed, ${numFailedTests} failed\n`)
+  // A file that cannot be read has no tests, and none of them has failed.
+  const broken = testResults.filter(
+    (/** @type {{ status: string, assertionResults: unknown[] }} */ file) =>
+      file.status === 'failed' && file.assertionResults.length === 0,
+  ).length
+  const count = `${testResults.length} files, ${broken} of them not run`
+  process.stdout.write(`${mode}: ${count}, ${numPassedTests} passed, ${numFailedTests} failed\n`)
   process.stdout.write(`${mode}: ${errors.length} errors, ${leaks.length} leaked blocks\n`)
   process.stdout.write(`${mode}: ${byDesign} blocks left by V8 by design, ${foreign} of other addons\n`)
-  for (const [kind, { checked, unchecked }] of Object.entries(readProcesses(REPORTS, mode)))
-    process.stdout.write(`${mode}: ${kind}: ${checked} processes checked, ${unchecked} ended without a check\n`)
+  for (const [kind, { checked, unchecked }] of Object.entries(readProcesses(REPORTS, mode))) {
+    process.stdout.write(`${mode}: ${kind}: ${checked} processes checked, ${unchecked.length} ended without a check\n`)
+    for (const command of unchecked) process.stdout.write(`${mode}:   ${command.slice(0, 200)}\n`)
+  }
   for (const text of [...errors, ...leaks].slice(0, 20)) process.stderr.write(`${text}\n\n`)
-  return { passed: numPassedTests, failed: numFailedTests + errors.length + leaks.length }
+  return { passed: numPassedTests, failed: broken + numFailedTests + errors.length + leaks.length }
 }

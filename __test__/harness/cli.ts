@@ -54,6 +54,8 @@ export interface Cli {
   output(): { stdout: string; stderr: string }
   /** Ends it and asserts that it ended well: exit code 0, nothing unexpected on stderr, no gauge above zero. */
   stop(signal?: NodeJS.Signals): Promise<Exit>
+  /** The same after a signal that the test has sent itself. */
+  ended(): Promise<Exit>
   /** Settles when the process has ended, however it did; the harness then asserts nothing more of it. */
   exited(): Promise<Exit>
 }
@@ -65,9 +67,8 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
   if (!('event' in line)) throw new Error(`the command ended before it was ready: ${JSON.stringify(line)}`)
   const ready = line as ReadyLine
   let isWatched = true
-  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> => {
+  const ended = async (): Promise<Exit> => {
     isWatched = false
-    running.child.kill(signal)
     const exit = await running.exit
     const faults = faultsOf(exit.stderr, options.expectLog ?? [])
     if (exit.code !== 0) faults.push(`exit code ${exit.code}, signal ${exit.signal}`)
@@ -76,6 +77,10 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
     else faults.push(...leftGauges(stopped).map((text) => `left behind: ${text}`))
     if (faults.length > 0) throw new Error(`the command did not end well: ${faults.join('; ')}\n${exit.stderr}`)
     return exit
+  }
+  const stop = (signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> => {
+    running.child.kill(signal)
+    return ended()
   }
   onTeardown('processes', async () => {
     if (isWatched) await stop()
@@ -86,6 +91,7 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
     ready,
     output: running.output,
     stop,
+    ended,
     exited: () => {
       isWatched = false
       return running.exit

@@ -11,6 +11,17 @@ export function timeLimit(quick: number): number {
   return isFull ? quick * 10 : quick
 }
 
+/** A sanitizer watches: it keeps what was freed for a while, to notice who uses it, and everything is slower. */
+const isWatched = process.env['ASAN_OPTIONS'] !== undefined
+
+/**
+ * An upper bound for resident memory in bytes, which says nothing where a sanitizer keeps what was freed: this is
+ * the one place where such a bound is given up, and who calls it is the list of those.
+ */
+export function residentBound(bound: number): number {
+  return isWatched ? Infinity : bound
+}
+
 /** Prints what a full run has measured, for who writes it down. */
 export function report(text: string): void {
   if (isFull) process.stdout.write(`measured: ${text}\n`)

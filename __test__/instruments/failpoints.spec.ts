@@ -1,6 +1,9 @@
 /**
  * The n-th refusal of the system, the runtime or the isolate, for each n that there is: a request may fail by
  * it, the server and the process do not, and nothing is left behind.
+ *
+ * `memory` is every allocation whose size clients or an application decide; `push` is the room in the lane that an
+ * exchange gets when it begins, so that nothing that is told of it later can fail for want of room.
  */
 import { beforeAll, describe, expect, test } from 'vitest'
 
@@ -19,6 +22,8 @@ const POINTS: Readonly<Record<string, { readonly modes: readonly string[]; reado
   reference: { modes: ['loop', 'thread'], may: ['start'] },
   watch: { modes: ['loop', 'thread'], may: ['start', 'cut'] },
   accept: { modes: ['loop', 'thread'], may: ['delay'] },
+  push: { modes: ['loop', 'thread'], may: ['503'] },
+  memory: { modes: ['loop', 'thread'], may: ['500', '503', 'cut'] },
   slot: { modes: ['loop', 'thread'], may: ['503'] },
   send: { modes: ['loop', 'thread'], may: ['cut'] },
   handles: { modes: ['loop', 'thread'], may: ['delay'] },
@@ -59,6 +64,8 @@ describe('a fault at the point', () => {
 })
 
 interface Found {
+  /** Objects of requests that no collection has freed. */
+  readonly alive: number
   readonly answers: readonly { readonly status: string; readonly isWhole: boolean }[]
   readonly error?: string
   readonly left?: Record<string, number>
@@ -67,12 +74,13 @@ interface Found {
 }
 
 /** What is not as it must be. */
-function faultsOf({ error, answers, left, rejections }: Found, may: readonly string[]): string[] {
+function faultsOf({ alive, error, answers, left, rejections }: Found, may: readonly string[]): string[] {
   if (error !== undefined) return error === 'ERR_NATIVE' && may.includes('start') ? [] : [`serve failed with ${error}`]
   const bad = answers.filter(({ status, isWhole }) => status !== '200' || !isWhole)
   const kinds = bad.map(({ status, isWhole }) => (isWhole && status !== '200' ? status : 'cut'))
   const faults = kinds.filter((kind) => !may.includes(kind)).map((kind) => `an answer was ${kind}`)
   if (bad.length > 1) faults.push(`${bad.length} answers were hit`)
+  if (alive > 0) faults.push(`${alive} objects of requests are left`)
   faults.push(...leftGauges(left ?? {}), ...rejections)
   return faults
 }

@@ -9,7 +9,7 @@ import { INTERFACES } from '../harness/interfaces.ts'
 import { Balance, residentBytes, watchLoopDelay } from '../harness/measures.ts'
 import { MODE } from '../harness/mode.ts'
 import { serveResponse } from '../harness/responses.ts'
-import { report, scaled, timeLimit } from '../harness/scale.ts'
+import { report, residentBound, scaled, timeLimit } from '../harness/scale.ts'
 
 const MIB = 1024 * 1024
 const ROUNDS = scaled(300, 10_000)
@@ -72,7 +72,7 @@ describe.each(INTERFACES)('g05_cancel_drop: %s', (name) => {
       report(
         `${MODE}, ${name}: ${ROUNDS} streams, resident memory ${Math.round(growth / 1024)} KiB, loop delay ${longest.toFixed(1)} ms`,
       )
-      expect(growth).toBeLessThan(16 * MIB)
+      expect(growth).toBeLessThan(residentBound(16 * MIB))
     },
     timeLimit(60_000),
   )

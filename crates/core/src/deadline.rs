@@ -4,6 +4,8 @@
 //! comes due the connection is asked again. A busy keep-alive connection, whose deadline moves
 //! with each request, therefore touches the wheel about once per deadline instead of once per request.
 
+use crate::growth::grow_to;
+
 /// Milliseconds per bucket: deadlines are this late at most.
 const TICK: u64 = 32;
 /// Buckets of the wheel: one round is about 33 s, later entries stay for another round.
@@ -48,6 +50,12 @@ impl Wheel {
             visited: now / TICK,
             armed: 0,
         }
+    }
+
+    /// Makes room for so many keys. False if there is no memory.
+    #[must_use]
+    pub fn make_room(&mut self, keys: usize) -> bool {
+        grow_to(&mut self.nodes, keys)
     }
 
     /// Makes sure that `key` comes due at `at` milliseconds or earlier.

@@ -300,7 +300,8 @@ pub enum BodyOutcome {
 ///
 /// This is the seam that keeps the codec ignorant of lanes, sockets and threads.
 pub trait Exchanges {
-    /// Opens an exchange on the connection that is being worked on; none when every slot is taken.
+    /// Opens an exchange on the connection that is being worked on; none when every slot is taken, or there is
+    /// no memory for what has to be told of one more.
     fn open(&mut self) -> Option<Id>;
     /// Whether a request of a server is turned away because the application has no time for it.
     fn verdict(&mut self, _server: ServerKey) -> Option<Rejection> {

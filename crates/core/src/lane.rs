@@ -1,6 +1,8 @@
 //! One isolate's queue of events, and what wakes the side that drains it.
 
 use crate::exchange::{Delivery, Event, Id};
+use crate::fail;
+use crate::growth::grow;
 
 /// Wakes the draining side of a lane.
 ///
@@ -31,6 +33,13 @@ impl Lane {
             arena: Vec::with_capacity(16 * 1024),
             bell,
         }
+    }
+
+    /// Makes room for all that can be told of so many open exchanges before it is heard, so that telling it asks for
+    /// none. False if there is no memory: no other exchange is to be opened then.
+    #[must_use]
+    pub fn admits(&mut self, exchanges: usize) -> bool {
+        !fail::strikes("push") && grow(&mut self.events, exchanges.saturating_mul(EVENTS))
     }
 
     /// Queues an event.
@@ -142,6 +151,8 @@ impl std::fmt::Debug for Lane {
     }
 }
 
+/// What is told of an exchange before it is heard, at most: the request, body bytes, room, and its end.
+const EVENTS: usize = 4;
 /// One burst of large heads must not be paid for with memory for ever.
 const ARENA_KEPT: usize = 256 * 1024;
 /// So many drained events may lie in front of what waits.

@@ -13,7 +13,7 @@
 //! - [`table`]: connections by key: what every driver works with
 //! - [`socket`]: what both drivers do with a connection's socket
 //! - [`thread`]: the driver with threads of its own
-//! - [`fail`]: faults on demand, in builds for tests
+//! - [`fail`]: faults on demand, in builds for tests; `growth`: memory that may be refused
 //! - [`counters`], [`shutdown`], [`address`], [`clock`]: what is open, how it ends, where it listens, what time it is
 //! - [`access`]: the access log
 //! - [`overload`]: whether one more request is taken for the application
@@ -43,6 +43,7 @@ pub mod fail;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod gate;
+pub mod growth;
 pub mod http1;
 pub mod lane;
 #[cfg(gneiss_must_not_compile)]
@@ -67,6 +68,7 @@ pub use exchange::{
     AbortReason, BodyOutcome, ChunkOutcome, Delivery, Event, Id, Meta, Notice, ServerKey,
 };
 pub use gate::{Cell, CellGate, CellReading, Gate, Host, Seat, WorkerState};
+pub use growth::grow_to;
 pub use http1::{AnswerFault, Fate, HeadFault, METHODS, Reply, TakenBody, Wish, transcode_utf8};
 pub use lane::Doorbell;
 pub use refusals::Line;

@@ -2,6 +2,7 @@
 
 use crate::exchange::Id;
 use crate::fail;
+use crate::growth::grow;
 
 /// Slots with generations, reused first in, first out.
 ///
@@ -39,7 +40,7 @@ impl Slots {
         }
     }
 
-    /// Opens a slot for a connection; none when all 2^24 are taken.
+    /// Opens a slot for a connection; none when all 2^24 are taken, or there is no memory for one more.
     pub fn open(&mut self, connection: u32) -> Option<Id> {
         if fail::strikes("slot") {
             return None;
@@ -48,6 +49,9 @@ impl Slots {
             let index = u32::try_from(self.entries.len())
                 .ok()
                 .filter(|&index| index < Id::SLOTS)?;
+            if !grow(&mut self.entries, 1) {
+                return None;
+            }
             self.entries.push(Slot {
                 generation: 0,
                 link: connection,

@@ -6,6 +6,8 @@
 mod afar;
 mod answers;
 mod rooms;
+#[cfg(test)]
+mod scarce_tests;
 mod servers;
 mod waiting;
 
@@ -69,8 +71,12 @@ impl Table {
         self.date = *self.clock.at(unix_seconds);
     }
 
-    /// Takes in an accepted connection. `pseudo` is what each of its heads begins with.
+    /// Takes in an accepted connection; none where there is no memory for one more. `pseudo` is what each of its
+    /// heads begins with.
     pub fn accept(&mut self, server: ServerKey, pseudo: Box<[u8]>) -> Option<u32> {
+        if self.free.is_empty() && !self.make_room() {
+            return None;
+        }
         let owner = self.server(server)?;
         owner.counters.connections.add(1);
         owner.counters.connections_total.add(1);

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsRawFd;
 
-use gneiss_core::{Fate, Seat, Wish, socket};
+use gneiss_core::{Fate, Seat, Wish, grow_to, socket};
 use socket2::Socket;
 
 use crate::driver::Driver;
@@ -88,6 +88,12 @@ impl Driver {
         socket: Socket,
         seat: Option<Seat>,
     ) {
+        let index = key as usize;
+        let places = index.saturating_add(1);
+        if !grow_to(&mut self.peers, places) {
+            self.table.remove(key);
+            return;
+        }
         // libuv makes the descriptor non-blocking.
         let Some(handle) = Handle::poll(state, socket.as_raw_fd(), key) else {
             self.table.remove(key);
@@ -95,9 +101,8 @@ impl Driver {
         };
         handle.watch(READABLE);
         handle.set_ref(false);
-        let index = key as usize;
         if index >= self.peers.len() {
-            self.peers.resize_with(index.saturating_add(1), || None);
+            self.peers.resize_with(places, || None);
         }
         if let Some(slot) = self.peers.get_mut(index) {
             *slot = Some(Peer {

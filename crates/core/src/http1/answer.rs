@@ -2,10 +2,12 @@
 
 use super::connection::{Connection, Ending, Turn};
 use super::encode::{
-    AnswerBody, AnswerFraming, AnswerHead, HeadFault, encode_chunk, encode_head, encode_last_chunk,
-    encode_trailers,
+    AnswerBody, AnswerFraming, AnswerHead, HeadFault, OWN_BYTES, encode_chunk, encode_head,
+    encode_last_chunk, encode_trailers,
 };
+use super::field_lines::room_for;
 use crate::exchange::{AbortReason, ChunkOutcome, Event, Exchanges};
+use crate::growth::{grow, grow_exactly};
 
 /// How far the answer of an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +93,10 @@ impl Connection {
             return Ok(ChunkOutcome::Gone);
         };
         open.answer_by = turn.now.saturating_add(open.allowance);
-        make_room(&mut self.out, data.len(), stream_buffer);
+        if !make_room(&mut self.out, data.len(), stream_buffer) {
+            self.fail(turn);
+            return Ok(ChunkOutcome::Gone);
+        }
         match framing {
             AnswerFraming::Chunked if data.is_empty() => {}
             AnswerFraming::Chunked => encode_chunk(&mut self.out, data),
@@ -165,6 +170,13 @@ impl Connection {
             return Err(AnswerFault::Gone);
         };
         let start = self.out.len();
+        if !grow(
+            &mut self.out,
+            room_for(trailers, count).saturating_add(OWN_BYTES),
+        ) {
+            self.fail(turn);
+            return Err(AnswerFault::Gone);
+        }
         encode_trailers(&mut self.out, trailers, count).map_err(AnswerFault::Head)?;
         if framing == AnswerFraming::Chunked {
             self.finish(turn, wants_done);
@@ -237,6 +249,17 @@ impl Connection {
             date: turn.date,
             server: &self.config.server_header,
         };
+        let size = match body {
+            AnswerBody::Whole(length) if !open.is_head => {
+                usize::try_from(length).unwrap_or(usize::MAX)
+            }
+            AnswerBody::Whole(_) | AnswerBody::Stream => 0,
+        };
+        let size = room_for(reply.fields, reply.count).saturating_add(size);
+        if !grow(&mut self.out, size.saturating_add(OWN_BYTES)) {
+            self.fail(turn);
+            return Err(AnswerFault::Gone);
+        }
         let plan = encode_head(&mut self.out, &head).map_err(AnswerFault::Head)?;
         open.keep_alive = plan.keep_alive;
         Self::note_answer(turn, self.server, open, (reply.status, reply.fields));
@@ -276,13 +299,14 @@ impl Connection {
 }
 
 /// Grows a buffer as a vector does, but not beyond what it may hold: a peer that does not read would cost
-/// twice as much.
-fn make_room(out: &mut Vec<u8>, more: usize, most: usize) {
+/// twice as much. False if there is no memory.
+fn make_room(out: &mut Vec<u8>, more: usize, most: usize) -> bool {
     let needed = out.len().saturating_add(more).saturating_add(CHUNK_FRAME);
-    if needed > out.capacity() {
-        let doubled = out.capacity().saturating_mul(2).min(most);
-        out.reserve_exact(needed.max(doubled).saturating_sub(out.len()));
+    if needed <= out.capacity() {
+        return true;
     }
+    let doubled = out.capacity().saturating_mul(2).min(most);
+    grow_exactly(out, needed.max(doubled).saturating_sub(out.len()))
 }
 
 /// Whether the application has to wait before its next piece: one like the last would not fit, and what is here

@@ -11,6 +11,7 @@ use super::request::Open;
 use crate::config::{PIPELINE_AHEAD, ServerConfig};
 use crate::counters::{Counters, Held};
 use crate::exchange::{AbortReason, Exchanges, Id, ServerKey};
+use crate::growth::grow;
 
 /// What surrounds a step of a connection: where exchanges live, and what time it is.
 pub struct Turn<'a, E> {
@@ -163,11 +164,20 @@ impl Connection {
             let rest = bytes.get(used..).unwrap_or_default();
             if !rest.is_empty() && !matches!(self.phase, Phase::Flush | Phase::Linger) {
                 self.input = turn.exchanges.buffer();
-                self.input.extend_from_slice(rest);
+                self.keep(turn, rest);
             }
         } else {
-            self.input.extend_from_slice(bytes);
+            self.keep(turn, bytes);
             self.advance(turn);
+        }
+    }
+
+    /// Puts received bytes behind those that wait.
+    fn keep<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>, bytes: &[u8]) {
+        if grow(&mut self.input, bytes.len()) {
+            self.input.extend_from_slice(bytes);
+        } else {
+            self.starve(turn);
         }
     }
 

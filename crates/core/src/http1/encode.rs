@@ -6,7 +6,7 @@
 
 use super::facts::parse_length;
 use super::field::trim;
-use super::field_lines::{blame, push_fields};
+use super::field_lines::{blame, push_fields, room_for};
 use super::head::Version;
 pub use super::head_fault::HeadFault;
 use super::status::reason_phrase;
@@ -36,7 +36,7 @@ const HEAD_FIELDS: [&[u8]; 16] = [
 ];
 
 /// Room for the status line and the fields that the server adds, so that a head is one allocation at most.
-const OWN_BYTES: usize = 256;
+pub(super) const OWN_BYTES: usize = 256;
 
 /// An answer head as the application and the connection want it.
 #[derive(Clone, Copy, Debug)]
@@ -108,13 +108,7 @@ pub(crate) fn encode_head(
         return Err(HeadFault::Status);
     }
     let start = out.len();
-    // A field grows by two bytes: a space, and a carriage return.
-    out.reserve(
-        head.headers
-            .len()
-            .saturating_add(head.count.saturating_mul(2))
-            .saturating_add(OWN_BYTES),
-    );
+    out.reserve(room_for(head.headers, head.count).saturating_add(OWN_BYTES));
     status_line(out, head.status);
     match copy_fields(out, head) {
         Ok(seen) => Ok(own_fields(out, head, &seen)),

@@ -1,5 +1,6 @@
 //! How an exchange ends without an answer of the application, and how its connection ends with it.
 
+use super::account::Ground;
 use super::answer::Answer;
 use super::connection::{Connection, Ending, Phase, Turn};
 use super::encode::encode_refusal;
@@ -10,6 +11,24 @@ impl Connection {
     /// A fault of our own: 500 where no head was sent, a cut after that.
     pub fn fail<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
         self.refuse(turn, 500, AbortReason::Internal);
+    }
+
+    /// There is no memory for what the peer has sent: 503 where the application has not heard of the request.
+    #[cold]
+    pub(super) fn starve<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
+        if self.open.as_ref().is_some_and(|open| open.is_reported) {
+            self.fail(turn);
+        } else {
+            self.turn_down(turn);
+        }
+    }
+
+    /// The same for a request of which the application has not heard.
+    #[cold]
+    pub(crate) fn turn_down<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
+        self.counters.refused_total.add(1);
+        self.complain(turn, NO_MEMORY, b"");
+        self.refuse(turn, NO_MEMORY.status, AbortReason::Overloaded);
     }
 
     /// Ends the connection now, whatever it does.
@@ -97,3 +116,9 @@ impl Connection {
         turn.exchanges.recycle(open.body);
     }
 }
+
+const NO_MEMORY: Ground<'static> = Ground {
+    status: 503,
+    code: "NoMemory",
+    reason: "there is no memory for what its client has sent",
+};

@@ -25,6 +25,11 @@ pub(super) fn push_fields(
     })
 }
 
+/// Bytes that so many fields take at most. A field grows by two: a space, and a carriage return.
+pub(super) fn room_for(fields: &[u8], count: usize) -> usize {
+    fields.len().saturating_add(count.saturating_mul(2))
+}
+
 /// Shows each field to `see` as name, value and index, or says what is wrong with it.
 #[inline]
 pub(super) fn each_field(

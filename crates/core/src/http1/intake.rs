@@ -6,6 +6,7 @@ use super::connection::{Connection, Turn};
 use super::encode::encode_continue;
 use super::request::{Open, TOO_LARGE};
 use crate::exchange::{AbortReason, BodyOutcome, Event, Exchanges};
+use crate::growth::{grow, grow_exactly};
 
 /// A body as it is handed out.
 #[derive(Debug)]
@@ -77,12 +78,18 @@ impl Connection {
         };
         let room = self.config.body_read_ahead.saturating_sub(open.body.len());
         let before = open.body.len();
-        if open.body.capacity() == 0 {
+        let expected = decoder.remaining().unwrap_or(data.len() as u64);
+        let expected = usize::try_from(expected).unwrap_or(room).min(room);
+        let has_room = if open.body.capacity() == 0 {
             open.body = turn.exchanges.buffer();
             // Room for all that may come before it is taken, so that it never grows by copying.
-            let expected = decoder.remaining().unwrap_or(data.len() as u64);
-            let expected = usize::try_from(expected).unwrap_or(room).min(room);
-            open.body.reserve_exact(expected);
+            grow_exactly(&mut open.body, expected)
+        } else {
+            grow(&mut open.body, expected.min(data.len()))
+        };
+        if !has_room {
+            self.starve(turn);
+            return data.len();
         }
         let used = match decoder.decode(data, room, &mut open.body) {
             Ok(used) => used,

@@ -9,6 +9,7 @@ use super::head::{BodyFraming, Head, HeadLimits, HeadOutcome, Refusal, Version, 
 use super::shed::ground_of;
 use crate::access::Draft;
 use crate::exchange::{Event, Exchanges, Id, Meta};
+use crate::growth::grow;
 
 /// A request that is being answered.
 #[derive(Debug)]
@@ -119,6 +120,13 @@ impl Connection {
             field: self.config.limit_request_field_size,
             fields: self.config.limit_request_fields,
         };
+        // A target that is absolute is there twice.
+        let text = data.len().min(limits.head).saturating_mul(2);
+        let text = text.saturating_add(self.pseudo.len());
+        if !grow(turn.exchanges.arena(), text.saturating_add(TEXT_MORE)) {
+            self.starve(turn);
+            return data.len();
+        }
         let offset = turn.exchanges.arena().len();
         match parse_head(
             data,
@@ -283,5 +291,7 @@ pub(super) const TOO_LARGE: Ground<'static> = Ground {
 const NO_SLOT: Ground<'static> = Ground {
     status: 503,
     code: "SlotsFull",
-    reason: "as many requests are open as can be",
+    reason: "as many requests are open as can be, or there is no memory for one more",
 };
+/// Bytes of the text of a request that are not its own: names of pseudo fields, and an id.
+const TEXT_MORE: usize = 256;

@@ -12,6 +12,11 @@ impl Table {
         self.rooms.slots.connection(id)
     }
 
+    /// There is no memory to tell the application of a request: its client gets 503.
+    pub fn starve(&mut self, id: Id) {
+        self.answer(id, Connection::turn_down);
+    }
+
     /// What a connection holds.
     #[must_use]
     pub fn held(&self, key: u32) -> Held {

@@ -46,6 +46,9 @@ impl Rooms {
 
 impl Exchanges for Rooms {
     fn open(&mut self) -> Option<Id> {
+        if !self.lane.admits(self.slots.len().saturating_add(1)) {
+            return None;
+        }
         self.slots.open(self.current)
     }
 

@@ -7,6 +7,7 @@ use crate::access::{AccessLog, Recorder};
 use crate::config::ServerConfig;
 use crate::counters::{Counters, Held};
 use crate::exchange::{AbortReason, Event, ServerKey};
+use crate::growth::grow;
 use crate::overload::Overload;
 use crate::shutdown::Shutdown;
 
@@ -126,6 +127,13 @@ impl Table {
             server.shutdown.is_serving()
                 && server.counters.connections.get() < server.config.worker_connections as u64
         })
+    }
+
+    /// Makes room for one connection more, also where those are noted that have gone. False if there is no memory.
+    #[must_use]
+    pub(super) fn make_room(&mut self) -> bool {
+        let count = self.entries.len().saturating_add(1);
+        grow(&mut self.entries, 1) && grow(&mut self.free, count) && self.wheel.make_room(count)
     }
 
     /// Stops accepting and drains. The driver reads each of the server's connections once more and

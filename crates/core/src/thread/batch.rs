@@ -2,6 +2,7 @@
 
 use super::mailbox::Batch;
 use crate::exchange::{Event, Id};
+use crate::growth::grow;
 
 /// What an I/O thread tells. Text and bodies lie in the batch.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,10 @@ impl Batch for WordBatch {
 
     fn bytes(&self) -> usize {
         self.text.len()
+    }
+
+    fn make_room(&mut self, other: &Self) -> bool {
+        grow(&mut self.words, other.words.len()) && grow(&mut self.text, other.text.len())
     }
 
     fn append(&mut self, other: &mut Self) {
@@ -150,6 +155,10 @@ impl Batch for CommandBatch {
 
     fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    fn make_room(&mut self, other: &Self) -> bool {
+        grow(&mut self.commands, other.commands.len()) && grow(&mut self.bytes, other.bytes.len())
     }
 
     fn append(&mut self, other: &mut Self) {

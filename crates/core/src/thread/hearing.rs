@@ -3,7 +3,9 @@
 use super::batch::{Command, Word};
 use super::remote::Remote;
 use super::seen::State;
+use crate::answers::Answers;
 use crate::exchange::{AbortReason, Event, Id, Meta, ServerKey};
+use crate::growth::grow;
 
 impl Remote {
     /// Notes what a word changes, and says what is to be delivered of it, in the words of the engine.
@@ -17,7 +19,7 @@ impl Remote {
             Word::Ended { id } => {
                 self.open(id)?;
                 self.close_exchange(id, State::Over);
-                self.say(id, Command::Leave { id }, [b"", b""]);
+                self.order(id, Command::Leave { id });
                 let reason = AbortReason::PeerGone;
                 Some(Event::Abort { id, reason })
             }
@@ -65,7 +67,10 @@ impl Remote {
         let pass = self.pass;
         let line = self.line(id)?;
         let stream_buffer = line.stream_buffer;
-        let seen = line.place(id)?;
+        let Some(seen) = line.place(id) else {
+            self.order(id, Command::Fail { id });
+            return None;
+        };
         let is_free = seen.state == State::Over;
         seen.begin(id, meta, stream_buffer, pass);
         line.open = line.open.saturating_add(usize::from(is_free));
@@ -95,10 +100,15 @@ impl Remote {
         let Some(seen) = line.and_then(Option::as_mut).and_then(|line| line.find(id)) else {
             return;
         };
-        if seen.is_open() {
+        if !seen.is_open() {
+            return;
+        }
+        if grow(&mut seen.body, len) {
             seen.body.extend_from_slice(self.batch.text(offset, len));
             seen.body_ended = is_end;
             seen.has_asked = false;
+        } else {
+            self.fail(id);
         }
     }
 

@@ -11,6 +11,7 @@ use super::mailbox::{Batch, Mailbox};
 use super::seen::Seen;
 use crate::counters::Counters;
 use crate::exchange::{Id, ServerKey};
+use crate::growth::{grow, grow_to};
 use crate::sync::{Mutex, lock};
 
 /// Where an I/O thread gets its commands, and what wakes it.
@@ -40,9 +41,19 @@ impl Inbox {
 
     /// Hands commands over and wakes the thread unless it was woken for earlier ones.
     pub(super) fn post(&self, commands: &mut CommandBatch) {
-        if !self.commands.post(commands) {
-            return;
+        if self.commands.post(commands) {
+            self.wake();
         }
+    }
+
+    /// The same for the last ones.
+    fn post_at_last(&self, commands: &mut CommandBatch) {
+        if self.commands.post_at_last(commands) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         if let Some(waker) = lock(&self.waker).as_ref() {
             waker.wake_by_ref();
         }
@@ -131,27 +142,43 @@ impl Line {
         (seen.id == id).then_some(seen)
     }
 
-    /// The place of an exchange, whoever was there before.
+    /// The place of an exchange, whoever was there before; none where there is no memory for it.
     pub(super) fn place(&mut self, id: Id) -> Option<&mut Seen> {
         let slot = id.slot() as usize;
         if slot >= self.seen.len() {
+            if !grow_to(&mut self.seen, slot.saturating_add(1)) {
+                return None;
+            }
             self.seen.resize_with(slot.saturating_add(1), Seen::none);
         }
         self.seen.get_mut(slot)
     }
 
-    /// Queues a command with its bytes.
-    pub(super) fn say(&mut self, command: Command, parts: [&[u8]; 2]) {
-        self.commands.commands.push(command);
-        for part in parts {
-            self.commands.bytes.extend_from_slice(part);
+    /// Queues a command with its bytes. False, and nothing was queued, when there is no memory for it.
+    #[must_use]
+    pub(super) fn say(&mut self, command: Command, parts: [&[u8]; 2]) -> bool {
+        let CommandBatch { commands, bytes } = &mut self.commands;
+        let size = parts.iter().map(|part| part.len()).sum();
+        // One place more, for the command that follows from a refusal.
+        if !grow(commands, 2) || !grow(bytes, size) {
+            return false;
         }
+        commands.push(command);
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
+        true
+    }
+
+    /// Queues a command that has no bytes and must not get lost.
+    pub(super) fn order(&mut self, command: Command) {
+        self.commands.commands.push(command);
     }
 
     /// Gives the thread a connection.
     pub(super) fn invite(&mut self, guest: Guest) {
         lock(&self.inbox.guests).push(guest);
-        self.say(Command::Invite, [b"", b""]);
+        self.order(Command::Invite);
         self.flush();
     }
 
@@ -177,8 +204,8 @@ impl Line {
 
     /// Tells the thread to close everything and to end.
     pub(super) fn stop(&mut self) {
-        self.say(Command::Stop, [b"", b""]);
-        self.flush();
+        self.order(Command::Stop);
+        self.flush_at_last();
     }
 
     /// Waits until everything was offered to the kernel, but no longer than `most`.
@@ -192,10 +219,17 @@ impl Line {
         drop(wait);
     }
 
-    /// Hands the commands over.
+    /// Hands the commands over. They stay here while there is no memory for them over there.
     pub(super) fn flush(&mut self) {
         if self.has_commands() {
             self.inbox.post(&mut self.commands);
+        }
+    }
+
+    /// The same for what nobody hands over later.
+    pub(super) fn flush_at_last(&mut self) {
+        if self.has_commands() {
+            self.inbox.post_at_last(&mut self.commands);
         }
     }
 }

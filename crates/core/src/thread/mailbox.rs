@@ -1,6 +1,6 @@
 //! Batches from one thread to another: swapped, never copied item by item, and announced once.
 
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// What is handed over as a whole.
 pub(super) trait Batch {
@@ -10,6 +10,8 @@ pub(super) trait Batch {
     fn len(&self) -> usize;
     /// Bytes of text and bodies in it.
     fn bytes(&self) -> usize;
+    /// Makes room for what is in `other`. False if there is no memory.
+    fn make_room(&mut self, other: &Self) -> bool;
     /// Takes over what is in `other`, behind its own.
     fn append(&mut self, other: &mut Self);
     /// Gives memory back that one burst has needed and nobody else will.
@@ -44,14 +46,31 @@ impl<T: Batch> Mailbox<T> {
         }
     }
 
-    /// Hands over what is in `mine`, which is empty afterwards. True when the reader has to be woken:
-    /// it was not told since it last came.
+    /// Hands over what is in `mine`, which is empty afterwards, unless there is no memory to put it behind what lies
+    /// here: then it stays, and has to be posted again. True when the reader has to be woken: it was not told since
+    /// it last came.
     #[must_use]
     pub(super) fn post(&self, mine: &mut T) -> bool {
         if mine.is_empty() {
             return false;
         }
         let mut shared = lock(&self.shared);
+        if !shared.batch.is_empty() && !shared.batch.make_room(mine) {
+            return false;
+        }
+        Self::put(shared, mine)
+    }
+
+    /// The same for what cannot be posted again.
+    #[must_use]
+    pub(super) fn post_at_last(&self, mine: &mut T) -> bool {
+        if mine.is_empty() {
+            return false;
+        }
+        Self::put(lock(&self.shared), mine)
+    }
+
+    fn put(mut shared: MutexGuard<'_, Shared<T>>, mine: &mut T) -> bool {
         if shared.batch.is_empty() {
             std::mem::swap(&mut shared.batch, mine);
         } else {
@@ -68,6 +87,17 @@ impl<T: Batch> Mailbox<T> {
         let mut shared = lock(&self.shared);
         shared.is_announced = false;
         std::mem::swap(&mut shared.batch, mine);
+    }
+
+    /// Fetches what lies here behind what is in `mine`. False, and it lies here still, when there is no memory for it.
+    pub(super) fn add_to(&self, mine: &mut T) -> bool {
+        let mut shared = lock(&self.shared);
+        if !mine.make_room(&shared.batch) {
+            return false;
+        }
+        shared.is_announced = false;
+        mine.append(&mut shared.batch);
+        true
     }
 
     /// How many things lie here.

@@ -12,7 +12,7 @@ use socket2::Socket;
 use super::batch::{Command, Word, WordBatch};
 use super::door::Door;
 use super::line::{Guest, Line};
-use super::mailbox::{Batch, Mailbox};
+use super::mailbox::Mailbox;
 use super::seen::{Seen, State};
 use super::start::{Plan, start};
 use crate::address::Listener;
@@ -149,10 +149,10 @@ impl Remote {
 
     /// Fetches what was told meanwhile, behind what waits: after a long pass much of it may be over.
     pub fn catch_up(&mut self) {
-        let mut more = WordBatch::default();
-        self.words.take(&mut more);
-        self.note_aborted(&more);
-        self.batch.append(&mut more);
+        let before = self.batch.words.len();
+        if self.words.add_to(&mut self.batch) {
+            self.note_aborted(before);
+        }
     }
 
     /// The next event. `None` ends the pass, although `has_events` may say that more is there: the end
@@ -198,6 +198,10 @@ impl Remote {
         for line in self.lines.iter_mut().flatten() {
             line.flush();
         }
+        if self.has_commands() {
+            // There was no memory to hand them over, and nobody else asks for another pass.
+            self.ring();
+        }
     }
 
     /// Whether an exchange is open, or waits to have left.
@@ -241,8 +245,8 @@ impl Remote {
     /// that, but no longer than `most`.
     pub fn flush_at_exit(&mut self, most: Duration) {
         for line in self.lines.iter_mut().flatten() {
-            line.say(Command::Flush, [b"", b""]);
-            line.flush();
+            line.order(Command::Flush);
+            line.flush_at_last();
         }
         let started = Instant::now();
         for line in self.lines.iter().flatten() {
@@ -259,12 +263,27 @@ impl Remote {
         self.lines.clear();
     }
 
-    /// Queues a command for the thread that owns an exchange.
-    pub(super) fn say(&mut self, id: Id, command: Command, parts: [&[u8]; 2]) {
+    /// Queues a command without bytes for the thread that owns an exchange.
+    pub(super) fn order(&mut self, id: Id, command: Command) {
         if let Some(line) = self.line(id) {
-            line.say(command, parts);
+            line.order(command);
             self.ring();
         }
+    }
+
+    /// Queues a command with its bytes. Without memory for it the exchange fails instead: false, and the
+    /// application hears of that end as of any other.
+    #[must_use]
+    pub(super) fn say(&mut self, id: Id, command: Command, parts: [&[u8]; 2]) -> bool {
+        let Some(line) = self.line(id) else {
+            return false;
+        };
+        let is_said = line.say(command, parts);
+        if !is_said {
+            line.order(Command::Fail { id });
+        }
+        self.ring();
+        is_said
     }
 
     /// The line to the thread that owns an exchange.
@@ -296,7 +315,7 @@ impl Remote {
     fn tell(&mut self, server: ServerKey, command: Command) {
         let lines = self.lines.iter_mut().flatten();
         for line in lines.filter(|line| line.server == server) {
-            line.say(command, [b"", b""]);
+            line.order(command);
             line.flush();
         }
     }
@@ -331,15 +350,15 @@ impl Remote {
         self.next = 0;
         self.aborted.clear();
         self.words.take(&mut self.batch);
-        let batch = std::mem::take(&mut self.batch);
-        self.note_aborted(&batch);
-        self.batch = batch;
+        self.note_aborted(0);
         self.batch.words.first().copied()
     }
 
-    /// Nobody waits for what these would be answered: their requests are dropped unread.
-    fn note_aborted(&mut self, batch: &WordBatch) {
-        let aborted = batch.words.iter().filter_map(|word| match word {
+    /// Nobody waits for what these would be answered: their requests are dropped unread. Words before `begin` were
+    /// looked at.
+    fn note_aborted(&mut self, begin: usize) {
+        let aborted = self.batch.words.iter().skip(begin);
+        let aborted = aborted.filter_map(|word| match word {
             Word::Event(Event::Abort { id, .. }) => Some(*id),
             _ => None,
         });

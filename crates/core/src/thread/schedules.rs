@@ -22,6 +22,7 @@ use proptest::prelude::*;
 use self::app::Say;
 use self::bench::Bench;
 use self::client::{Leaving, Request};
+use crate::fail;
 
 /// One step of a schedule. Numbers choose among what is there.
 #[derive(Clone, Debug)]
@@ -88,27 +89,104 @@ fn cases() -> u32 {
     if is_full { 100_000 } else { 400 }
 }
 
+/// Does all steps, then everything that is left to do. Nothing is left.
+fn play(steps: &[Step]) {
+    let mut bench = Bench::new();
+    for step in steps {
+        match step {
+            Step::Connect => bench.connect(),
+            Step::Send(client, request) => bench.send(*client, request),
+            Step::SendBody(client, most) => bench.send_body(*client, *most),
+            Step::Read(client, most) => bench.read(*client, *most),
+            Step::Leave(client, leaving) => bench.leave(*client, *leaving),
+            Step::Turn(rounds) => bench.turn(*rounds),
+            Step::Pass => bench.pass(),
+            Step::Say(exchange, say) => bench.say(*exchange, say),
+            Step::SayLate(exchange, say) => bench.say_late(*exchange, say),
+            Step::Close => bench.close(),
+        }
+    }
+    bench.settle();
+    bench.finish();
+}
+
+/// Points at which memory is refused, or room in a queue.
+const POINTS: [&str; 3] = ["memory", "push", "slot"];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_every_exchange_ends_once_and_nothing_is_left(steps in vec(step(), 1..120)) {
-        let mut bench = Bench::new();
-        for step in steps {
-            match step {
-                Step::Connect => bench.connect(),
-                Step::Send(client, request) => bench.send(client, &request),
-                Step::SendBody(client, most) => bench.send_body(client, most),
-                Step::Read(client, most) => bench.read(client, most),
-                Step::Leave(client, leaving) => bench.leave(client, leaving),
-                Step::Turn(rounds) => bench.turn(rounds),
-                Step::Pass => bench.pass(),
-                Step::Say(exchange, say) => bench.say(exchange, &say),
-                Step::SayLate(exchange, say) => bench.say_late(exchange, &say),
-                Step::Close => bench.close(),
-            }
-        }
-        bench.settle();
-        bench.finish();
+        fail::plan("", 0);
+        play(&steps);
     }
+
+    #[test]
+    fn the_same_where_memory_or_room_in_a_queue_is_refused_once(
+        steps in vec(step(), 1..120),
+        point in 0..POINTS.len(),
+        number in 1_u64..40,
+    ) {
+        fail::plan(POINTS[point], number);
+        play(&steps);
+        fail::plan("", 0);
+    }
+}
+
+/// Everything that makes something grow: uploads, streams, answers that are large, requests that wait, many at once.
+fn all_there_is() -> Vec<Step> {
+    let chunk = |exchange| {
+        let (len, is_last) = (15_000, false);
+        Step::Say(exchange, Say::Chunk { len, is_last })
+    };
+    let end = |exchange| Step::Say(exchange, Say::End { wants_done: true });
+    let mut steps = Vec::new();
+    for client in 0..6 {
+        steps.extend([Step::Connect, Step::Turn(2)]);
+        let length = 30_000;
+        let request = [Request::Post { length }, Request::Chunked, Request::Get];
+        steps.push(Step::Send(client, request[client % 3].clone()));
+        // Two batches in one, on the way to the isolate and back.
+        steps.extend([Step::SendBody(client, 20_000), Step::Turn(3)]);
+    }
+    steps.extend([Step::Pass, Step::Turn(3)]);
+    for exchange in 0..6 {
+        steps.extend([Step::Say(exchange, Say::TakeBody), Step::Pass]);
+        steps.push(Step::Say(exchange, Say::Start));
+        steps.extend([chunk(exchange), Step::Pass, chunk(exchange), Step::Turn(1)]);
+    }
+    for client in 0..6 {
+        steps.extend([Step::SendBody(client, 10_000), Step::Read(client, 60_000)]);
+        steps.extend([Step::Turn(2), Step::Pass]);
+    }
+    steps.extend([Step::Leave(0, Leaving::Fin), Step::Turn(2)]);
+    steps.extend([Step::Leave(1, Leaving::Close), Step::Turn(2), Step::Pass]);
+    for exchange in 0..4 {
+        steps.extend([
+            end(0),
+            Step::Pass,
+            Step::Turn(3),
+            Step::Read(exchange + 2, 60_000),
+        ]);
+    }
+    steps.extend([Step::Turn(3), Step::Pass, Step::Close, Step::Turn(2)]);
+    steps
+}
+
+#[test]
+fn each_refusal_of_memory_and_of_room_in_a_queue_ends_one_exchange_and_leaves_nothing() {
+    let steps = all_there_is();
+    for point in POINTS {
+        fail::plan(point, 0);
+        play(&steps);
+        let passes = fail::passes();
+        assert!(passes > 4, "{point}: {passes}");
+        for number in 1..=passes {
+            fail::plan(point, number);
+            play(&steps);
+            assert!(fail::passes() >= number, "{point}:{number} is never passed");
+        }
+    }
+    fail::plan("", 0);
 }

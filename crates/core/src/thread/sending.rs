@@ -27,7 +27,9 @@ impl Answers for Remote {
             body: body.len(),
             wants_done,
         };
-        self.say(id, command, [head.fields, body]);
+        if !self.say(id, command, [head.fields, body]) {
+            return Err(AnswerFault::Gone);
+        }
         self.answered(id, wants_done);
         Ok(())
     }
@@ -40,7 +42,9 @@ impl Answers for Remote {
             count: head.count,
             fields: head.fields.len(),
         };
-        self.say(id, command, [head.fields, b""]);
+        if !self.say(id, command, [head.fields, b""]) {
+            return Err(AnswerFault::Gone);
+        }
         if let Some(seen) = self.find(id) {
             seen.state = State::Streaming(framing);
         }
@@ -80,7 +84,9 @@ impl Answers for Remote {
             wants_done,
             is_waiting: is_full && !is_last,
         };
-        self.say(id, command, [data, b""]);
+        if !self.say(id, command, [data, b""]) {
+            return Ok(ChunkOutcome::Gone);
+        }
         if is_last {
             self.answered(id, wants_done && !is_short);
         }
@@ -96,7 +102,7 @@ impl Answers for Remote {
             return ChunkOutcome::Gone;
         };
         let is_short = matches!(framing, AnswerFraming::Length(1..));
-        self.say(id, Command::End { id, wants_done }, [b"", b""]);
+        self.order(id, Command::End { id, wants_done });
         self.answered(id, wants_done && !is_short);
         if is_short {
             ChunkOutcome::Short
@@ -125,7 +131,9 @@ impl Answers for Remote {
             fields: trailers.len(),
             wants_done,
         };
-        self.say(id, command, [trailers, b""]);
+        if !self.say(id, command, [trailers, b""]) {
+            return Err(AnswerFault::Gone);
+        }
         self.answered(id, wants_done);
         Ok(ChunkOutcome::Room)
     }
@@ -134,7 +142,7 @@ impl Answers for Remote {
         if self.find(id).is_none_or(|seen| seen.state == State::Over) {
             return false;
         }
-        self.say(id, Command::Reset { id }, [b"", b""]);
+        self.order(id, Command::Reset { id });
         self.close_exchange(id, State::Over);
         true
     }
@@ -150,7 +158,7 @@ impl Answers for Remote {
             return TakenBody::None(BodyOutcome::End);
         }
         if !std::mem::replace(&mut seen.has_asked, true) {
-            self.say(id, Command::Want { id }, [b"", b""]);
+            self.order(id, Command::Want { id });
         }
         TakenBody::None(BodyOutcome::Pending)
     }
@@ -160,14 +168,14 @@ impl Answers for Remote {
 
     fn fail(&mut self, id: Id) {
         if self.open(id).is_some() {
-            self.say(id, Command::Fail { id }, [b"", b""]);
+            self.order(id, Command::Fail { id });
         }
     }
 
     fn extend(&mut self, id: Id, milliseconds: u64) -> bool {
         let is_open = self.open(id).is_some();
         if is_open {
-            self.say(id, Command::Extend { id, milliseconds }, [b"", b""]);
+            self.order(id, Command::Extend { id, milliseconds });
         }
         is_open
     }

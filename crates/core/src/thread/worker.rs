@@ -133,7 +133,7 @@ async fn serve(shared: Shared) -> bool {
             let mut worker = shared.borrow_mut();
             worker.turn(context);
             match worker.stage {
-                Stage::Closing if worker.table.is_drained(worker.server) => {
+                Stage::Closing if worker.is_done() => {
                     return Poll::Ready(true);
                 }
                 Stage::Stopped => return Poll::Ready(false),
@@ -216,10 +216,11 @@ impl Worker {
         self.obey();
         self.table.observe(0);
         self.expire();
+        let mut is_told;
         loop {
             self.settle_dirty();
-            self.collect();
-            if !self.table.has_dirty() {
+            is_told = self.collect();
+            if !is_told || !self.table.has_dirty() {
                 break;
             }
         }
@@ -229,10 +230,18 @@ impl Worker {
         self.table.flush_records();
         // Before they are told: who hears that an exchange is over may ask for the numbers at once.
         self.publish();
-        self.post.flush();
+        if !self.post.flush() || !is_told {
+            // Again, until there is memory or the isolate has fetched what lies there.
+            context.waker().wake_by_ref();
+        }
         if std::mem::take(&mut self.is_flushing) {
             self.inbox.set_flushed();
         }
+    }
+
+    /// Nothing is left of the server, and everything was told.
+    fn is_done(&self) -> bool {
+        self.table.is_drained(self.server) && self.post.is_empty() && self.table.lane().is_empty()
     }
 
     fn read_clock(&mut self) {

@@ -21,6 +21,10 @@ impl Batch for Numbers {
         0
     }
 
+    fn make_room(&mut self, _other: &Self) -> bool {
+        true
+    }
+
     fn append(&mut self, other: &mut Self) {
         self.0.append(&mut other.0);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::answers::Answers;
 use crate::exchange::{BodyOutcome, ChunkOutcome, Id, Notice};
+use crate::fail;
 use crate::http1::{AnswerFault, Reply, TakenBody};
 use crate::thread::remote::Remote;
 
@@ -173,8 +174,10 @@ fn speak(remote: &mut Remote, id: Id, exchange: &mut Exchange, say: &Say) {
         exchange.phase == Phase::Waiting,
         exchange.phase == Phase::Streaming,
     );
-    // Between the report of a fault and its end the engine may accept either.
-    let is_sure = exchange.phase != Phase::Failing;
+    // Between the report of a fault and its end the engine may accept either, and what is refused for want of
+    // memory is such a fault.
+    let was_failing = exchange.phase == Phase::Failing;
+    let is_sure = || !was_failing && !fail::has_struck();
     let after = |wants_done: bool| {
         if wants_done {
             Phase::Leaving
@@ -185,38 +188,45 @@ fn speak(remote: &mut Remote, id: Id, exchange: &mut Exchange, say: &Say) {
     match *say {
         Say::Respond { wants_done } => {
             let outcome = remote.respond(id, &HEAD, text.as_bytes(), wants_done);
-            if is_sure {
+            if is_sure() {
                 assert_eq!(outcome.is_ok(), may_head);
             }
             assert!(matches!(outcome, Ok(()) | Err(AnswerFault::Gone)));
             if outcome.is_ok() {
                 exchange.phase = after(wants_done);
+            } else if may_head {
+                exchange.phase = Phase::Failing;
             }
         }
         Say::Start => {
             let outcome = Answers::start(remote, id, &HEAD);
-            if is_sure {
+            if is_sure() {
                 assert_eq!(outcome.is_ok(), may_head);
-                if outcome.is_ok() {
-                    exchange.phase = Phase::Streaming;
-                }
+            }
+            if may_head {
+                exchange.phase = match outcome {
+                    Ok(()) => Phase::Streaming,
+                    Err(_) => Phase::Failing,
+                };
             }
         }
         Say::Chunk { len, is_last } => {
             let data = text.repeat(len / text.len() + 1);
             let outcome = remote.chunk(id, data.as_bytes(), is_last, false).unwrap();
-            if is_sure {
+            if is_sure() {
                 assert_eq!(outcome != ChunkOutcome::Gone, may_chunk);
             }
             if outcome != ChunkOutcome::Gone && is_last {
                 exchange.phase = Phase::Over;
             } else if outcome == ChunkOutcome::Full {
                 exchange.waits_for_room = true;
+            } else if outcome == ChunkOutcome::Gone && may_chunk {
+                exchange.phase = Phase::Failing;
             }
         }
         Say::End { wants_done } => {
             let outcome = remote.end(id, wants_done);
-            if is_sure {
+            if is_sure() {
                 assert_eq!(outcome != ChunkOutcome::Gone, may_chunk);
             }
             if outcome != ChunkOutcome::Gone {
@@ -241,12 +251,12 @@ fn speak(remote: &mut Remote, id: Id, exchange: &mut Exchange, say: &Say) {
             TakenBody::None(BodyOutcome::Pending) => exchange.waits_for_body = true,
             TakenBody::None(BodyOutcome::End) => exchange.has_body_end = true,
             TakenBody::None(BodyOutcome::Gone) => {
-                assert!(!is_sure || !(may_head || may_chunk));
+                assert!(!is_sure() || !(may_head || may_chunk));
             }
         },
         Say::Extend => {
             let is_open = remote.extend(id, 100_000);
-            assert!(!is_sure || is_open == (may_head || may_chunk));
+            assert!(!is_sure() || is_open == (may_head || may_chunk));
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{Shared, Worker};
 use crate::address::Listener;
 use crate::fail;
 use crate::gate::Seat;
+use crate::growth::grow_to;
 
 /// A listener of this thread, and the task that accepts from it.
 pub(super) struct Place {
@@ -232,6 +233,10 @@ impl Worker {
         self.serial = self.serial.wrapping_add(1);
         let index = key as usize;
         if index >= self.peers.len() {
+            if !grow_to(&mut self.peers, index.saturating_add(1)) {
+                self.table.remove(key);
+                return None;
+            }
             self.peers.resize_with(index.saturating_add(1), || None);
         }
         if let Some(slot) = self.peers.get_mut(index) {

@@ -8,6 +8,7 @@ use super::super::mailbox::Mailbox;
 use super::Worker;
 use crate::answers::Answers;
 use crate::exchange::{Event, Id, Meta, ServerKey};
+use crate::growth::grow;
 
 /// The way to the isolate.
 #[derive(Debug)]
@@ -42,17 +43,30 @@ impl Post {
     pub(in crate::thread) fn closed(mut self) {
         let server = self.server;
         self.batch.words.push(Word::Event(Event::Closed { server }));
-        self.flush();
-    }
-
-    /// Hands over what was collected.
-    pub(super) fn flush(&mut self) {
-        if self.words.post(&mut self.batch) {
+        if self.words.post_at_last(&mut self.batch) {
             self.door.ring();
         }
     }
 
-    fn body(&mut self, id: Id, bytes: &[u8], is_end: bool) {
+    /// Hands over what was collected. False if there is no memory to put it behind what lies there: it is to be
+    /// handed over again.
+    pub(super) fn flush(&mut self) -> bool {
+        if self.words.post(&mut self.batch) {
+            self.door.ring();
+        }
+        self.is_empty()
+    }
+
+    /// Whether nothing waits to be handed over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.words.is_empty()
+    }
+
+    /// False, and nothing was collected, when there is no memory for the bytes.
+    fn body(&mut self, id: Id, bytes: &[u8], is_end: bool) -> bool {
+        if !grow(&mut self.batch.words, 1) || !grow(&mut self.batch.text, bytes.len()) {
+            return false;
+        }
         let offset = self.batch.text.len();
         self.batch.text.extend_from_slice(bytes);
         self.batch.words.push(Word::Body {
@@ -61,12 +75,23 @@ impl Post {
             len: bytes.len(),
             is_end,
         });
+        true
     }
 }
 
 impl Worker {
-    /// Collects what the engine has to tell, and what follows from it.
-    pub(super) fn collect(&mut self) {
+    /// Collects what the engine has to tell, and what follows from it. False if there is no memory for that: all of
+    /// it waits.
+    #[must_use]
+    pub(super) fn collect(&mut self) -> bool {
+        // Two words an event at most: the request, and its body.
+        let words = self.table.lane().len().saturating_mul(2);
+        if !grow(
+            &mut self.post.batch.words,
+            words.saturating_add(self.later.len()),
+        ) {
+            return false;
+        }
         while let Some(event) = self.table.lane_mut().pop() {
             match event {
                 Event::Request { .. } => self.collect_request(event),
@@ -88,6 +113,7 @@ impl Worker {
         }
         self.table.lane_mut().recycle();
         self.post.batch.words.append(&mut self.later);
+        true
     }
 
     /// Of a request whose peer has left already only the number is told: its end follows, so nobody reads it.
@@ -104,6 +130,10 @@ impl Worker {
         else {
             return;
         };
+        let len = target_len.saturating_add(head_len);
+        if self.table.is_open(id) && !grow(&mut self.post.batch.text, len) {
+            self.table.starve(id);
+        }
         let is_open = self.table.is_open(id);
         let (target_len, head_len) = if is_open {
             (target_len, head_len)
@@ -131,8 +161,11 @@ impl Worker {
     /// Body bytes that are here.
     fn collect_body(&mut self, id: Id) {
         if let Some((bytes, is_end)) = self.table.take_arrived(id) {
-            self.post.body(id, &bytes, is_end);
+            let is_told = self.post.body(id, &bytes, is_end);
             self.table.recycle(bytes);
+            if !is_told {
+                self.table.fail(id);
+            }
         }
     }
 
