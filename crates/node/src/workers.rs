@@ -199,7 +199,10 @@ pub fn take_descriptors(socket: i32) -> Result<Vec<i32>, Failure> {
         .ok_or_else(|| native_failure("the socket of the descriptors is not open".to_owned()))?;
     let descriptors = sys::receive_descriptors(&socket)
         .map_err(|error| refused("the descriptors of the master cannot be taken", &error))?;
-    Ok(descriptors.into_iter().map(IntoRawFd::into_raw_fd).collect())
+    Ok(descriptors
+        .into_iter()
+        .map(IntoRawFd::into_raw_fd)
+        .collect())
 }
 
 /// What a worker lets others know; `undefined` when there is no such cell.
