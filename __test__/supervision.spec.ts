@@ -270,7 +270,8 @@ describe.runIf(process.getuid?.() === 0)('user and group', () => {
 })
 
 describe('start, load, stop', () => {
-  const rounds = scaled(100, 10_000)
+  // Half of them with each driver.
+  const rounds = scaled(50, 5_000)
   test(
     `${rounds} times leaves nothing and says nothing`,
     async () => {
@@ -284,7 +285,7 @@ describe('start, load, stop', () => {
         await Promise.all(children.map(gone))
       }
     },
-    scaled(120_000, 24 * 3_600_000),
+    scaled(300_000, 12 * 3_600_000),
   )
 })
 

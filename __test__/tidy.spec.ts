@@ -1,6 +1,7 @@
 /** The walls of the house: what ARCHITECTURE.md promises about the source, held by reading the source. */
 import { execFileSync } from 'node:child_process'
-import { posix } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join, posix } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
@@ -243,6 +244,17 @@ describe('files', () => {
     expect(Object.keys(manifest.optionalDependencies ?? {}).filter((name) => !name.startsWith('@gneiss/'))).toEqual([])
     const hooks = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare', 'postprepare']
     expect(Object.keys(manifest.scripts ?? {}).filter((name) => hooks.includes(name))).toEqual([])
+  })
+
+  test('a test that the documentation names by its title is there', () => {
+    const rows = Array.from(
+      readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8').matchAll(/\| `(__test__\/[^`]+)` +\| `([^`]+)` +\|/g),
+    )
+    expect(rows.length).toBeGreaterThan(25)
+    const missing = rows.filter(
+      ([, spec, title]) => !readFileSync(join(ROOT, String(spec)), 'utf8').includes(String(title)),
+    )
+    expect(missing.map(([row]) => row)).toEqual([])
   })
 
   test('specs start servers through the harness, which checks what they leave behind', () => {
