@@ -8,6 +8,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -96,6 +97,9 @@ function prepareCheckout(files) {
   rmSync(CHECKOUT, { recursive: true, force: true })
   rmSync(REPORTS, { recursive: true, force: true })
   mkdirSync(REPORTS, { recursive: true })
+  // A process that gives up root has to read and to report as well.
+  chmodSync(REPORTS, 0o1777)
+  chmodSync(dist, 0o755)
   for (const file of files) {
     mkdirSync(dirname(join(CHECKOUT, file)), { recursive: true })
     copyFileSync(join(ROOT, file), join(CHECKOUT, file))
