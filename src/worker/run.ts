@@ -18,7 +18,7 @@ import { serveFinished } from '../server.ts'
 import { WorkerHooks } from '../workers/hooks.ts'
 import { assume } from '../workers/identity.ts'
 import { fail, leaveUnstarted, tell } from './tell.ts'
-import { Descriptor, YOUNG_GENERATION, isMasterMessage } from '../workers/protocol.ts'
+import { Descriptor, isMasterMessage } from '../workers/protocol.ts'
 import { ExitCode, IGNORED_BY_WORKERS } from '../workers/tables.ts'
 
 import type { LoadedApp } from '../loader.ts'
@@ -43,8 +43,6 @@ export function runWorker(): void {
       if (isQuick) void workerHooks?.interrupt()
     },
   })
-  // What the application starts shall not have it, and a thread of Node would refuse it.
-  if (process.execArgv[0] === YOUNG_GENERATION) process.execArgv.shift()
   for (const signal of IGNORED_BY_WORKERS) process.on(signal, () => {})
   process.on('SIGUSR1', () => {})
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})

@@ -13,12 +13,6 @@ import type { Stats } from '../server/types.ts'
  */
 export const Descriptor = { channel: 3, lifeline: 4, cells: 5, handover: 5, listeners: 6 } as const
 
-/**
- * The first argument of Node for a worker, in MiB: with less to begin with, V8 collects twice while a worker starts. Under
- * load it comes to more by itself.
- */
-export const YOUNG_GENERATION = '--min-semi-space-size=4'
-
 /** The first message of the master: everything a worker has to know. */
 export interface StartMessage {
   readonly gneiss: 'start'

@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os'
 
 import { monotonic } from '../clock.ts'
-import { Descriptor, YOUNG_GENERATION } from './protocol.ts'
+import { Descriptor } from './protocol.ts'
 
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
@@ -37,8 +37,9 @@ export function spawnWorker(
 }
 
 /**
- * The arguments of Node for a worker: room for new objects, behind which those of the master count, but another port for
- * the inspector, and none opened by SIGUSR1 where that can be had.
+ * The arguments of Node for a worker: those of the master, but another port for the inspector, and none opened by
+ * SIGUSR1 where that can be had. An argument for V8 that the master has not would have to be worth a third of the start:
+ * with other flags V8 takes nothing of what Node has compiled in advance.
  */
 export function nodeArguments(master: readonly string[], number: number): string[] {
   const own = master.map((argument) => {
@@ -47,9 +48,7 @@ export function nodeArguments(master: readonly string[], number: number): string
     const [, flag, host, port] = match
     return `${flag}=${host === undefined ? '' : `${host}:`}${Number(port ?? 9229) + number}`
   })
-  return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1')
-    ? [YOUNG_GENERATION, ...own, '--disable-sigusr1']
-    : [YOUNG_GENERATION, ...own]
+  return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1') ? [...own, '--disable-sigusr1'] : own
 }
 
 /** What decides how a process is started, or whether one is at all. */
