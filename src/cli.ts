@@ -45,8 +45,11 @@ async function main(argv: readonly string[]): Promise<void> {
     })
     const startDirectory = process.cwd()
     const file = fileURLToPath(new URL('worker.js', import.meta.url))
-    const early = startEarly(commandLine, { file, argv, startDirectory })
-    if (isMasterLikely(commandLine)) void import('./workers/master.ts').catch(() => {})
+    let early: EarlyWorker | undefined
+    if (isMasterLikely(commandLine)) {
+      early = startEarly(commandLine, { file, argv, startDirectory })
+      void import('./workers/master.ts').catch(() => {})
+    }
     const resolved = await loadConfig(commandLine)
     const { config } = resolved
     const log = createLogger(config.logLevel)
