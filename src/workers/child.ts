@@ -79,14 +79,13 @@ export class WorkerChild {
     this.cell = start.cell
     this.#hasAbortHook = launch.hasAbortHook
     const lent = launch.lend()
-    const early = launch.takeEarly()
+    const waiting = launch.takeEarly()
     const descriptors = [launch.cells, ...lent.fds]
-    let isEarly = false
+    let early: EarlyWorker | undefined
     try {
-      isEarly = early?.adopt((socket) => native.sendDescriptors(socket, descriptors)) === true
-      this.startedAt = isEarly && early !== undefined ? early.startedAt : monotonic()
-      this.#process =
-        isEarly && early !== undefined ? early.process : spawnWorker(launch, start.worker.number, descriptors)
+      if (waiting?.adopt((socket) => native.sendDescriptors(socket, descriptors)) === true) early = waiting
+      this.startedAt = early?.startedAt ?? monotonic()
+      this.#process = early?.process ?? spawnWorker(launch, start.worker.number, descriptors)
     } finally {
       lent.settle()
     }
@@ -105,9 +104,9 @@ export class WorkerChild {
       this.#end(events, 1, null)
     })
     this.#process.once('exit', (code, signal) => this.#end(events, code, signal))
-    this.#tell({ gneiss: 'start', ...start, worker: this.info, isEarly })
+    this.#tell({ gneiss: 'start', ...start, worker: this.info, isEarly: early !== undefined })
     // Behind the caller, who has yet to learn that there is a child.
-    if (isEarly) for (const message of early?.said ?? []) queueMicrotask(() => hear(message))
+    for (const message of early?.said ?? []) queueMicrotask(() => hear(message))
   }
 
   /** Milliseconds since it was started. */

@@ -41,7 +41,7 @@ export function spawnWorker(
  * SIGUSR1 where that can be had. An argument for V8 that the master has not would have to be worth a third of the start:
  * with other flags V8 takes nothing of what Node has compiled in advance.
  */
-export function nodeArguments(master: readonly string[], number: number): string[] {
+function nodeArguments(master: readonly string[], number: number): string[] {
   const own = master.map((argument) => {
     const match = /^(--inspect(?:-brk|-wait)?)(?:=(?:(.*):)?(\d+))?$/.exec(argument)
     if (match === null) return argument
