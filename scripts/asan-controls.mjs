@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { judge, readProcesses, readReports } from './asan-reports.mjs'
+import { judgeReports, readProcesses } from './asan-reports.mjs'
 
 /**
  * @typedef {object} Surroundings
@@ -196,9 +196,8 @@ async function start({ name, args, isServer, options }, { environment, checkout 
  * @param {Control} control
  * @param {Surroundings} surroundings
  */
-function faultOf({ name, expected, kind }, { reports }) {
-  const text = readReports(reports, `control-${name}`)
-  const { errors, leaks } = judge(text)
+function faultOf({ name, expected, kind }, { checkout, reports }) {
+  const { errors, leaks } = judgeReports(reports, `control-${name}`, join(checkout, 'dist'))
   const processes = readProcesses(reports, `control-${name}`)
   if (kind !== undefined && (processes[kind]?.checked ?? 0) === 0)
     return `no ${kind} was checked for leaks, only ${JSON.stringify(processes)}`

@@ -8,6 +8,8 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { Symbols } from './asan-symbols.mjs'
+
 /** They allocate for whoever has called them. */
 const ALLOCATORS = [
   /^(?:malloc|calloc|realloc|reallocarray|posix_memalign|memalign|aligned_alloc|strdup|strndup)$/,
@@ -45,11 +47,11 @@ export const LEFT_BY_DESIGN = [
  */
 
 /**
- * Judges reports.
+ * Judges a report whose functions have names.
  * @param {string} text
  * @returns {Judgement}
  */
-export function judge(text) {
+function judge(text) {
   const blocks = text.split('\n\n').filter((block) => !block.endsWith(CUT))
   const leaked = blocks.filter((block) => /^\s*(?:Direct|Indirect) leak of/.test(block))
   const owners = leaked.map(ownerOf)
@@ -66,7 +68,7 @@ export function judge(text) {
  * @param {string} block
  * @returns {'design' | 'foreign' | 'ours'}
  */
-export function ownerOf(block) {
+function ownerOf(block) {
   const frames = framesOf(block)
   const owner = frames.find(({ name }) => !ALLOCATORS.some((pattern) => pattern.test(name)))
   if (owner === undefined) return 'ours'
@@ -96,14 +98,25 @@ function framesOf(block) {
 }
 
 /**
- * All reports whose names begin with `name`. A process that is killed while it reports leaves half a block behind,
- * of which nobody can say whose it is; the process itself is among those that ended without a check.
+ * Judges all reports whose names begin with `name`. A process that is killed while it reports leaves half a block
+ * behind, of which nobody can say whose it is; the process itself is among those that ended without a check.
  * @param {string} folder
  * @param {string} name
+ * @param {string} dist The one that has the watched addon.
+ * @returns {Judgement}
  */
-export function readReports(folder, name) {
-  const reports = filesOf(folder, name, false)
-  return reports.map((report) => (report.includes('SUMMARY: ') ? report : `${report.trimEnd()}${CUT}\n\n`)).join('\n')
+export function judgeReports(folder, name, dist) {
+  const symbols = new Symbols(dist)
+  const each = filesOf(folder, name, false).map((report) => {
+    const whole = report.includes('SUMMARY: ') ? report : `${report.trimEnd()}${CUT}\n\n`
+    return judge(symbols.addTo(whole))
+  })
+  return {
+    errors: each.flatMap(({ errors }) => errors),
+    leaks: each.flatMap(({ leaks }) => leaks),
+    byDesign: each.reduce((sum, { byDesign }) => sum + byDesign, 0),
+    foreign: each.reduce((sum, { foreign }) => sum + foreign, 0),
+  }
 }
 
 const CUT = '(cut)'

@@ -23,7 +23,7 @@ import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { runControls } from './asan-controls.mjs'
-import { judge, readProcesses, readReports } from './asan-reports.mjs'
+import { judgeReports, readProcesses } from './asan-reports.mjs'
 import { ROOT, mustRun, run } from './command.mjs'
 import { buildInstrument } from './instruments.mjs'
 import { Totals } from './totals.mjs'
@@ -123,6 +123,8 @@ function environment(name, more = {}) {
     detect_leaks: 1,
     // The addon has it checked at the end, and notes that; a process without the addon is none of ours.
     leak_check_at_exit: 0,
+    // Names are looked up when all have ended.
+    symbolize: 0,
     ...more,
   }
   const text = Object.entries(options).map(([key, value]) => `${key}=${value}`)
@@ -141,7 +143,7 @@ async function specs(mode) {
   const args = [vitest, 'run', '--root', CHECKOUT, '--project', mode, ...output, ...left, ...limits, ...filters]
   await run(process.execPath, args, { env: environment(mode), cwd: CHECKOUT })
   const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'))
-  const { errors, leaks, byDesign, foreign } = judge(readReports(REPORTS, mode))
+  const { errors, leaks, byDesign, foreign } = judgeReports(REPORTS, mode, join(CHECKOUT, 'dist'))
   // A file that cannot be read has no tests, and none of them has failed.
   const broken = testResults.filter(
     (/** @type {{ status: string, assertionResults: unknown[] }} */ file) =>
