@@ -143,7 +143,7 @@ async function specs(mode) {
   const args = [vitest, 'run', '--root', CHECKOUT, '--project', mode, ...output, ...left, ...limits, ...filters]
   await run(process.execPath, args, { env: environment(mode), cwd: CHECKOUT })
   const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'))
-  const { errors, leaks, byDesign, foreign } = judgeReports(REPORTS, mode, join(CHECKOUT, 'dist'))
+  const { errors, leaks, byDesign, napi, foreign } = judgeReports(REPORTS, mode, join(CHECKOUT, 'dist'))
   // A file that cannot be read has no tests, and none of them has failed.
   const broken = testResults.filter(
     (/** @type {{ status: string, assertionResults: unknown[] }} */ file) =>
@@ -152,7 +152,9 @@ async function specs(mode) {
   const count = `${testResults.length} files, ${broken} of them not run`
   process.stdout.write(`${mode}: ${count}, ${numPassedTests} passed, ${numFailedTests} failed\n`)
   process.stdout.write(`${mode}: ${errors.length} errors, ${leaks.length} leaked blocks\n`)
-  process.stdout.write(`${mode}: ${byDesign} blocks left by V8 by design, ${foreign} of other addons\n`)
+  process.stdout.write(
+    `${mode}: ${byDesign} blocks left by V8 by design, ${napi} lost by napi-rs, ${foreign} of other addons\n`,
+  )
   for (const [kind, { checked, unchecked }] of Object.entries(readProcesses(REPORTS, mode))) {
     process.stdout.write(`${mode}: ${kind}: ${checked} processes checked, ${unchecked.length} ended without a check\n`)
     for (const command of unchecked) process.stdout.write(`${mode}:   ${command.slice(0, 200)}\n`)
