@@ -16,7 +16,7 @@ import { createLogger } from './log.ts'
 import { requireNode } from './native/node-version.ts'
 import { parseArguments } from './options/arguments.ts'
 import { layerOfEnvironment, layerOfPlatform } from './options/environment.ts'
-import { EarlyWorker, canStartEarly } from './workers/spawn.ts'
+import { EarlyWorker, canStartEarly, isMasterLikely } from './workers/spawn.ts'
 
 import type { LoadedApp } from './loader.ts'
 import type { Config } from './options.ts'
@@ -46,8 +46,10 @@ async function main(argv: readonly string[]): Promise<void> {
     const startDirectory = process.cwd()
     const file = fileURLToPath(new URL('worker.js', import.meta.url))
     let early: EarlyWorker | undefined
-    if (isMasterLikely(commandLine)) {
-      early = startEarly(commandLine, { file, argv, startDirectory })
+    const known = [layerOfPlatform(process.env), layerOfEnvironment(process.env), commandLine]
+    if (isMasterLikely(known)) {
+      early = startEarly(known, { file, argv, startDirectory })
+      // Its worker waits for that, so its files are read meanwhile.
       void import('./workers/master.ts').catch(() => {})
     }
     const resolved = await loadConfig(commandLine)
@@ -96,25 +98,14 @@ async function printCompletion(shell: Shell): Promise<never> {
 }
 
 /** Starts the first worker before the configuration is complete, where that cannot change the process. */
-function startEarly(commandLine: Layer, command: Command): EarlyWorker | undefined {
-  const layers = [layerOfPlatform(process.env), layerOfEnvironment(process.env), commandLine]
-  if (!canStartEarly(layers, findConfig() !== undefined)) return undefined
+function startEarly(known: readonly Layer[], command: Command): EarlyWorker | undefined {
+  if (!canStartEarly(known, findConfig() !== undefined)) return undefined
   try {
     return new EarlyWorker(command)
   } catch {
     // The master meets with the same, and says so.
     return undefined
   }
-}
-
-/**
- * Whether there will be a master, as far as can be told before the configuration is complete. Then its files are read
- * meanwhile, because its worker waits for that. What `--import` names shall come before all of it.
- */
-function isMasterLikely({ settings }: Layer): boolean {
-  const workers = settings.get('workers')?.value ?? process.env['GNEISS_WORKERS']
-  const isOther = (['checkConfig', 'imports', 'printConfig'] as const).some((key) => settings.has(key))
-  return workers !== '0' && !isOther
 }
 
 /** Prints all values, and ends unless the application is to be checked as well. */

@@ -51,33 +51,36 @@ function nodeArguments(master: readonly string[], number: number): string[] {
   return process.allowedNodeEnvironmentFlags.has('--disable-sigusr1') ? [...own, '--disable-sigusr1'] : own
 }
 
-/** What decides how a process is started, or whether one is at all. */
-const DECISIVE: readonly OptionKey[] = [
-  'chdir',
-  'checkConfig',
-  'config',
-  'envFiles',
-  'imports',
-  'printConfig',
-  'rawEnv',
-]
+/** With one of these there may be no master, or something comes before it. */
+const BEFORE_MASTER: readonly OptionKey[] = ['checkConfig', 'imports', 'printConfig']
+
+/** These decide how a process is started. */
+const BEFORE_WORKER: readonly OptionKey[] = ['chdir', 'config', 'envFiles', 'rawEnv']
+
+/** Whether there will be a master, as far as can be told from what is known before the configuration is complete. */
+export function isMasterLikely(known: readonly Layer[]): boolean {
+  const workers = known.findLast(({ settings }) => settings.has('workers'))?.settings.get('workers')?.value
+  return workers !== '0' && !BEFORE_MASTER.some((key) => isSet(known, key))
+}
 
 /**
- * Whether a worker can be started before the configuration is complete: an application is named, and nothing of what is
- * known so far could change the process. A configuration file could, and so could descriptors that somebody has handed
- * down, because they would go on to it. A single processor would have it in its way.
+ * Whether a worker can be started before the configuration is complete: a master is likely, an application is named,
+ * and nothing of what is known could change the process. A configuration file could, and so could descriptors that
+ * somebody has handed down, because they would go on to it. A single processor would have it in its way.
  */
-export function canStartEarly(layers: readonly Layer[], hasFile: boolean): boolean {
-  const has = (key: OptionKey): boolean => layers.some(({ settings }) => settings.has(key))
-  const workers = layers.findLast(({ settings }) => settings.has('workers'))?.settings.get('workers')?.value
+export function canStartEarly(known: readonly Layer[], hasFile: boolean): boolean {
   return (
-    has('app') &&
+    isMasterLikely(known) &&
+    isSet(known, 'app') &&
     !hasFile &&
-    workers !== '0' &&
-    !DECISIVE.some(has) &&
-    !layers.some(({ settings }) => String(settings.get('bind')?.value ?? '').includes('fd:')) &&
+    !BEFORE_WORKER.some((key) => isSet(known, key)) &&
+    !known.some(({ settings }) => String(settings.get('bind')?.value ?? '').includes('fd:')) &&
     availableParallelism() > 1
   )
+}
+
+function isSet(layers: readonly Layer[], key: OptionKey): boolean {
+  return layers.some(({ settings }) => settings.has(key))
 }
 
 /** Node has no other way to say which descriptor a socket has; where there is none, the worker is started anew. */
