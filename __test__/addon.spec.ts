@@ -203,7 +203,7 @@ describe('the addon of a checkout', () => {
 /** As the build named it, which knows this by other means than the loader. */
 function localSystem(): string {
   const names = Array.from(
-    readFileSync(join(ROOT, 'src', 'binding.cjs'), 'utf8').matchAll(/^ {2}'(\w+-\w+(?:-\w+)?)',$/gm),
+    readFileSync(join(ROOT, 'src', 'native', 'binding.ts'), 'utf8').matchAll(/^ {2}'(\w+-\w+(?:-\w+)?)',$/gm),
     ([, name = '']) => name,
   )
   const { platform, arch } = process

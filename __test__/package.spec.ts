@@ -61,7 +61,6 @@ describe('the tarballs', () => {
       'README.md',
       'package.json',
       'schema.json',
-      'dist/binding.cjs',
       'dist/chunks/addon.js',
       'dist/chunks/master.js',
       'dist/chunks/serve.js',

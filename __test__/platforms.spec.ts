@@ -38,7 +38,7 @@ describe('the packages of the addon', () => {
 
   test('are those that the loader knows', () => {
     const [, list = ''] =
-      /const PUBLISHED = \[([^\]]*)\]/.exec(readFileSync(join(ROOT, 'src/binding.cjs'), 'utf8')) ?? []
+      /const PUBLISHED = \[([^\]]*)\]/.exec(readFileSync(join(ROOT, 'src/native/binding.ts'), 'utf8')) ?? []
     expect(Array.from(list.matchAll(/'([^']+)'/g), ([, name]) => name)).toEqual(targets.map(nameOf))
   })
 

@@ -6,7 +6,7 @@ import { ROOT, mustRun } from './command.mjs'
 import { filesUnder, fingerprint, readStamp, writeStamp } from './fingerprint.mjs'
 
 const DIST = join(ROOT, 'dist')
-const TYPES = join(ROOT, 'src', 'binding.d.cts')
+const TYPES = join(ROOT, 'src', 'native', 'addon.d.mts')
 // Not dist: what napi writes in place would be changed under the feet of a running server.
 const STAGE = join(ROOT, 'target', 'addon')
 
@@ -17,7 +17,7 @@ const TYPES_HEADER = `/**
  * Generated from the addon by \`npm run build\`; never edited. Its hot calls are not in here: they are
  * raw Node-API functions, and \`native.ts\` types them.
  */
-import type { Dispatch, Notify } from './native.ts' with { 'resolution-mode': 'import' }
+import type { Dispatch, Notify } from '../native.ts'
 
 `
 
@@ -35,7 +35,7 @@ export async function buildAddon(profile) {
   await runBuild(profile === 'dev' ? [] : ['--profile', profile])
   mkdirSync(DIST, { recursive: true })
   for (const file of addonsIn(STAGE)) replace(join(STAGE, file), join(DIST, file))
-  const types = TYPES_HEADER + readFileSync(join(STAGE, 'binding.d.cts'), 'utf8').trim() + '\n'
+  const types = TYPES_HEADER + readFileSync(join(STAGE, 'addon.d.mts'), 'utf8').trim() + '\n'
   // An unchanged file keeps its time, so that nothing downstream is rebuilt for it.
   if (types !== readTypes()) writeFileSync(TYPES, types)
   writeStamp('addon', stamp())
@@ -66,7 +66,7 @@ async function runBuild(args) {
     '--platform',
     '--no-js',
     '--no-dts-header',
-    '--dts=binding.d.cts',
+    '--dts=addon.d.mts',
     ...args,
   ])
 }

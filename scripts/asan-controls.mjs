@@ -53,17 +53,18 @@ function controlsIn(checkout) {
   const folder = join(checkout, 'controls')
   mkdirSync(folder, { recursive: true })
   const dist = join(checkout, 'dist')
-  const addon = JSON.stringify(join(dist, 'binding.cjs'))
-  const lose = `createRequire(import.meta.url)(${addon}).probeLeak()`
+  const loading = `(await import(${JSON.stringify(join(dist, 'native', 'binding.js'))})).loadAddon()`
+  const lose = `${loading}.probeLeak()`
+  const program = (/** @type {string} */ text) => ['--input-type=module', '--eval', text]
   /** @type {(name: string, text: string) => string} */
   const file = (name, text) => {
-    writeFileSync(join(folder, name), `import { createRequire } from 'node:module'\n${text}\n`)
+    writeFileSync(join(folder, name), `${text}\n`)
     return join(folder, name)
   }
   const app = `export const fetch = () => new Response('ok')`
   const plain = file('app.mjs', app)
   const losing = file('losing.mjs', `${lose}\n${app}`)
-  const config = file('config.mjs', `export const onStarting = () => ${lose}`)
+  const config = file('config.mjs', `export const onStarting = async () => ${lose}`)
   const serve = (/** @type {string} */ body, /** @type {string} */ mode) => `
     import { serve } from ${JSON.stringify(join(dist, 'index.js'))}
     const server = await serve(async () => new Response('ok'), { bind: '127.0.0.1:0', runtimeMode: '${mode}' })
@@ -88,12 +89,12 @@ function controlsIn(checkout) {
       expected: 'nothing',
       options: { leak_check_at_exit: 1 },
     },
-    { name: 'loaded', args: ['-e', `require(${addon}).about()`], expected: 'nothing', kind: 'program' },
-    { name: 'overflow', args: ['-e', `require(${addon}).probeOverflow()`], expected: 'error' },
-    { name: 'leak', args: ['-e', `require(${addon}).probeLeak()`], expected: 'leak', kind: 'program' },
+    { name: 'loaded', args: program(`${loading}.about()`), expected: 'nothing', kind: 'program' },
+    { name: 'overflow', args: program(`${loading}.probeOverflow()`), expected: 'error' },
+    { name: 'leak', args: program(lose), expected: 'leak', kind: 'program' },
     {
       name: 'leak-at-once',
-      args: ['-e', `require(${addon}).probeLeak(); process.exit()`],
+      args: program(`${lose}; process.exit()`),
       expected: 'leak',
       kind: 'program',
     },
@@ -137,7 +138,7 @@ function controlsIn(checkout) {
   }
   writeFileSync(
     specIn(checkout),
-    `import { createRequire } from 'node:module'\nimport { test } from 'vitest'\n\ntest('loses a block', () => {\n  ${lose}\n})\n`,
+    `import { test } from 'vitest'\n\ntest('loses a block', async () => {\n  ${lose}\n})\n`,
   )
   const vitest = join(checkout, 'node_modules', 'vitest', 'vitest.mjs')
   const args = [vitest, 'run', '--root', checkout, '--project', 'loop', '--reporter=dot', '__test__/losing.spec.ts']

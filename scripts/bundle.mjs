@@ -30,7 +30,7 @@ const CHUNKS = {
 const APART = ['cli.ts', 'worker.ts', 'index.ts', 'application.ts']
 
 /**
- * Bundles the modules of a folder. The addon's loader, which is no module, is left alone.
+ * Bundles the modules of a folder.
  * @param {string} source Folder of the TypeScript, absolute.
  * @param {string} target Folder of the JavaScript, absolute.
  * @param {readonly string[]} modules Absolute paths of all modules.

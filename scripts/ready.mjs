@@ -31,7 +31,7 @@ if (totals.failed === 0) {
   )
   await totals.add('generated types', async () => {
     if (readTypes() === typesBefore) return { passed: 1, failed: 0 }
-    throw new Error('src/binding.d.cts was not what the addon declares; the build has renewed it')
+    throw new Error('src/native/addon.d.mts was not what the addon declares; the build has renewed it')
   })
   await totals.add('generated pages', () => node('scripts/docs.mjs', '--check'))
 }

@@ -1,5 +1,5 @@
-/** Makes `dist` out of `src`: declarations by the compiler, JavaScript by the bundler, and the addon's loader. */
-import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+/** Makes `dist` out of `src`: declarations by the compiler, JavaScript by the bundler. */
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 import { bundle } from './bundle.mjs'
@@ -8,8 +8,6 @@ import { filesUnder, fingerprint, readStamp, writeStamp } from './fingerprint.mj
 
 const SRC = join(ROOT, 'src')
 const DIST = join(ROOT, 'dist')
-/** Not TypeScript, so the compiler leaves it where it is. */
-const LOADER = 'binding.cjs'
 
 /**
  * Builds if the sources, the tools or the built files have changed since the last build.
@@ -25,7 +23,6 @@ export async function buildTypeScript() {
   // First, because the bundler takes what has wrong types as well.
   await mustRun(process.execPath, [compiler, '-p', 'tsconfig.json', '--emitDeclarationOnly'])
   mkdirSync(DIST, { recursive: true })
-  copyFileSync(join(SRC, LOADER), join(DIST, LOADER))
   const modules = filesUnder(SRC).filter((file) => /(?<!\.d)\.ts$/.test(file))
   removeOrphans(await bundle(SRC, DIST, modules))
   writeStamp('typescript', stamp())

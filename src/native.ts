@@ -1,12 +1,11 @@
 /**
- * The only importer of the addon. Types what crosses the border; `binding.cjs` explains a load that failed.
+ * The only importer of the addon. Types what crosses the border; `native/binding.ts` explains a load that failed.
  *
  * Only ids and bytes cross: an exchange is a number below 2^53 (24 bits slot, 24 bits generation,
  * 5 bits owner, 0 for the loop driver), a head is one string, a body is a string or bytes.
  */
-import { createRequire } from 'node:module'
-
 import { GneissError } from './errors.ts'
+import { loadAddon } from './native/binding.ts'
 import { requireNode } from './native/node-version.ts'
 
 /** Bit layout of `meta`, the second argument of a dispatch. */
@@ -223,7 +222,7 @@ export interface NativeAddress {
   family: string
 }
 
-/** The addon. Hot calls are raw Node-API functions; cold ones are generated (`binding.d.cts`). */
+/** The addon. Hot calls are raw Node-API functions; cold ones are generated (`native/addon.d.mts`). */
 export interface Native {
   /**
    * Binds and starts a server. Throws `ERR_BIND` (message names the address) or `ERR_OPTION`. Returns the server's number.
@@ -347,10 +346,9 @@ export interface Native {
 
 function load(): Native {
   requireNode()
-  const require = createRequire(import.meta.url)
   try {
     // What an addon fills by name is a dictionary to V8, and each call would look its function up.
-    return { ...(require('./binding.cjs') as Native) }
+    return { ...(loadAddon() as Native) }
   } catch (cause) {
     // The loader knows what it looked for and what it found; its own cause is that of the system.
     const { message, cause: reason } = cause as Error

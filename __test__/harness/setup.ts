@@ -1,6 +1,4 @@
 /** Runs around every test of every spec: nothing is left behind and nothing unexpected is logged. */
-import { createRequire } from 'node:module'
-
 import { afterAll, afterEach, beforeEach } from 'vitest'
 
 import { ROOT } from './cli.ts'
@@ -19,8 +17,8 @@ afterEach(async () => {
 })
 
 // The runner ends this process by a signal, so that nothing of it runs any more: whoever has a sanitizer is checked here.
-afterAll(() => {
+afterAll(async () => {
   if (process.env['ASAN_OPTIONS'] === undefined) return
-  const addon = createRequire(import.meta.url)(`${ROOT}dist/binding.cjs`) as { probeCheckLeaks(): void }
-  addon.probeCheckLeaks()
+  const { loadAddon } = (await import(`${ROOT}dist/native/binding.js`)) as { loadAddon(): { probeCheckLeaks(): void } }
+  loadAddon().probeCheckLeaks()
 })

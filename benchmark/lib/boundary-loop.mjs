@@ -1,7 +1,6 @@
 /**
  * Runs one variant: a stand-in for the addon hands requests to the dispatch function of a real server object.
  */
-import { createRequire } from 'node:module'
 import { setImmediate } from 'node:timers/promises'
 
 import { KILOBYTE, PIECES } from '../apps/content.js'
@@ -22,9 +21,9 @@ const KEEP_ALIVE = 0x800
 /** Nanoseconds of CPU a request costs after a warm-up of the same length. */
 export async function measureVariant({ app, handler, interface: interfaceName, headers }, milliseconds) {
   const addon = standIn()
-  const require = createRequire(import.meta.url)
-  const file = require.resolve('../../dist/binding.cjs')
-  require.cache[file] = { id: file, filename: file, loaded: true, exports: addon.exports }
+  process.dlopen = (module) => {
+    module.exports = addon.exports
+  }
   const { serve } = await import('../../dist/index.js')
   const handlers = await import(`../apps/${app}.js`)
   await serve(handlers[handler], { bind: '127.0.0.1:0', interface: interfaceName, fastResponse: true })

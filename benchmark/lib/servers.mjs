@@ -83,7 +83,7 @@ function gneiss(file, interfaceName = file, flags = [], workers = 0) {
 
 /** Why gneiss cannot be started, if so. */
 export function gneissUnavailable() {
-  const missing = ['dist/cli.js', 'dist/binding.cjs'].filter((file) => !existsSync(ROOT + file))
+  const missing = ['dist/cli.js', 'dist/native.js'].filter((file) => !existsSync(ROOT + file))
   return missing.length === 0 ? undefined : `${missing.join(' and ')} not found: run \`npm run build\` first`
 }
 

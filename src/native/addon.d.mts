@@ -2,7 +2,7 @@
  * Generated from the addon by `npm run build`; never edited. Its hot calls are not in here: they are
  * raw Node-API functions, and `native.ts` types them.
  */
-import type { Dispatch, Notify } from './native.ts' with { 'resolution-mode': 'import' }
+import type { Dispatch, Notify } from '../native.ts'
 
 /** What this addon is. */
 export declare function about(): About
