@@ -179,7 +179,6 @@ impl Line {
     pub(super) fn invite(&mut self, guest: Guest) {
         lock(&self.inbox.guests).push(guest);
         self.order(Command::Invite);
-        self.flush();
     }
 
     /// Whether commands wait to be handed over.
