@@ -1,17 +1,23 @@
 //! What the isolate's side does where memory is refused: what it cannot hand over waits, and is handed over later.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::batch::Command;
+use super::batch::{Command, Word, WordBatch};
 use super::door::{Bell, Door};
 use super::line::{Inbox, Line};
 use super::remote::Remote;
-use crate::exchange::{Id, ServerKey};
+use crate::answers::Answers;
+use crate::exchange::{AbortReason, ChunkOutcome, Delivery, Event, Id, Meta, Notice, ServerKey};
 use crate::fail;
+use crate::http1::Reply;
 
 const SERVER: ServerKey = ServerKey(0);
 
@@ -22,6 +28,12 @@ impl Bell for Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+const HEAD: Reply<'_> = Reply {
+    status: 200,
+    fields: b"",
+    count: 0,
+};
 
 /// An isolate with one thread that never runs.
 struct Answerer {
@@ -57,6 +69,29 @@ impl Answerer {
         answerer.answer_bell();
         assert_eq!(answerer.inbox.len(), 4);
         answerer
+    }
+
+    /// What its thread tells it.
+    fn tell(&mut self, word: Word) {
+        let (words, text) = (vec![word], Vec::new());
+        let _ = self.remote.words.post(&mut WordBatch { words, text });
+    }
+
+    /// A request comes, and a streamed answer begins.
+    fn begin(&mut self) {
+        let id = self.id;
+        self.tell(Word::Event(Event::Request {
+            id,
+            server: SERVER,
+            ticket: 1,
+            meta: Meta(1 << Meta::VERSION_SHIFT),
+            offset: 0,
+            target_len: 0,
+            head_len: 0,
+        }));
+        let delivery = self.remote.deliver();
+        assert!(matches!(delivery, Some(Delivery::Request { .. })));
+        assert_eq!(Answers::start(&mut self.remote, id, &HEAD), Ok(()));
     }
 
     fn want(&mut self) {
@@ -104,4 +139,25 @@ fn what_there_was_no_memory_to_hand_over_asks_for_another_pass() {
         answerer.answer_bell();
         assert_eq!(answerer.inbox.len(), 5, "{number}");
     }
+}
+
+#[test]
+fn who_was_refused_a_piece_for_want_of_memory_hears_of_the_end_and_not_of_room() {
+    let mut answerer = Answerer::new();
+    answerer.begin();
+    let id = answerer.id;
+    let mut chunk = |len: usize| answerer.remote.chunk(id, &vec![b'x'; len], false, false);
+    assert_eq!(chunk(4_000), Ok(ChunkOutcome::Room));
+    fail::plan("memory", 1);
+    // More than there is to be under way, so that the next one would have had to wait.
+    assert_eq!(chunk(1_500), Ok(ChunkOutcome::Gone));
+    fail::plan("", 0);
+    answerer.tell(Word::Room { id, bytes: 4_000 });
+    assert!(answerer.remote.deliver().is_none());
+    let reason = AbortReason::Internal;
+    answerer.tell(Word::Event(Event::Abort { id, reason }));
+    let Some(Delivery::Notice { kind, .. }) = answerer.remote.deliver() else {
+        panic!("its end is told");
+    };
+    assert_eq!(kind, Notice::Abort);
 }
