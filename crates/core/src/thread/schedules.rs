@@ -174,18 +174,30 @@ fn all_there_is() -> Vec<Step> {
     steps
 }
 
+/// Requests that are told in one batch, each with a body that came along.
+fn all_at_once() -> Vec<Step> {
+    let mut steps: Vec<Step> = (0..8)
+        .flat_map(|_| [Step::Connect, Step::Turn(2)])
+        .collect();
+    steps.extend((0..8).map(|client| Step::Send(client, Request::Chunked)));
+    steps.extend([Step::Turn(3), Step::Pass]);
+    steps.extend((0..8).map(|exchange| Step::Say(exchange, Say::TakeBody)));
+    steps
+}
+
 #[test]
 fn each_refusal_of_memory_and_of_room_in_a_queue_ends_one_exchange_and_leaves_nothing() {
-    let steps = all_there_is();
-    for point in POINTS {
-        fail::plan(point, 0);
-        play(&steps);
-        let passes = fail::passes();
-        assert!(passes > 4, "{point}: {passes}");
-        for number in 1..=passes {
-            fail::plan(point, number);
+    for steps in [all_there_is(), all_at_once()] {
+        for point in POINTS {
+            fail::plan(point, 0);
             play(&steps);
-            assert!(fail::passes() >= number, "{point}:{number} is never passed");
+            let passes = fail::passes();
+            assert!(passes > 4, "{point}: {passes}");
+            for number in 1..=passes {
+                fail::plan(point, number);
+                play(&steps);
+                assert!(fail::passes() >= number, "{point}:{number} is never passed");
+            }
         }
     }
     fail::plan("", 0);
