@@ -84,8 +84,8 @@ impl Worker {
     /// it waits.
     #[must_use]
     pub(super) fn collect(&mut self) -> bool {
-        // Two words an event at most: the request, and its body.
-        let words = self.table.lane().len().saturating_mul(2);
+        // Three words an event at most: a request, its end, and that the log has a line about it.
+        let words = self.table.lane().len().saturating_mul(3);
         if !grow(
             &mut self.post.batch.words,
             words.saturating_add(self.later.len()),
