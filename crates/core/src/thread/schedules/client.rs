@@ -20,6 +20,16 @@ pub(super) enum Request {
     Partial,
 }
 
+impl Request {
+    pub(super) fn body_length(&self) -> usize {
+        match self {
+            Self::Get | Self::Partial => 0,
+            Self::Post { length } => *length,
+            Self::Chunked => 5,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Leaving {
     Fin,
