@@ -6,8 +6,16 @@ mod stage;
 use self::stage::Stage;
 use crate::fail;
 
-/// Everything that makes something grow. Gives what each client has got.
-fn scenario() -> Vec<Vec<u8>> {
+/// What has become of a client.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    got: Vec<u8>,
+    /// Its connection went on until the server was stopped.
+    goes_on: bool,
+}
+
+/// Everything that makes something grow. Gives what has become of each client.
+fn scenario() -> Vec<Outcome> {
     let mut stage = Stage::new();
     let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
     let plain = stage.connect();
@@ -50,8 +58,14 @@ fn scenario() -> Vec<Vec<u8>> {
     }
     let last = stage.connect();
     stage.send(last, &get("/last"), usize::MAX);
+    let goes_on: Vec<bool> = (0..stage.clients.len())
+        .map(|client| stage.is_open(client))
+        .collect();
     stage.stop();
-    stage.clients
+    let outcomes = stage.clients.into_iter().zip(goes_on);
+    outcomes
+        .map(|(got, goes_on)| Outcome { got, goes_on })
+        .collect()
 }
 
 /// Whether what a client got shows that it is not whole: cut where it stands, or 500 or 503 after whole answers.
@@ -67,7 +81,7 @@ fn one_connection_ends_for_a_refusal_and_nothing_is_left() {
     assert!(
         right
             .iter()
-            .filter(|got| got.starts_with(b"HTTP/1.1 200"))
+            .filter(|client| client.got.starts_with(b"HTTP/1.1 200"))
             .count()
             > 5
     );
@@ -85,9 +99,10 @@ fn one_connection_ends_for_a_refusal_and_nothing_is_left() {
                 .collect();
             assert!(hit.len() <= 1, "{point}:{number} hits {hit:?}");
             for client in hit {
-                let text = got[client].escape_ascii();
+                let text = got[client].got.escape_ascii();
+                assert!(!got[client].goes_on, "{point}:{number} is lost: {text}");
                 assert!(
-                    shows(&got[client], &right[client]),
+                    shows(&got[client].got, &right[client].got),
                     "{point}:{number}: {text}"
                 );
             }

@@ -35,9 +35,10 @@ enum Exchange {
 pub(super) struct Stage {
     table: Table,
     server: ServerKey,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     exchanges: BTreeMap<u64, (Id, Exchange)>,
-    delivered: u64,
+    /// Requests of which the application has heard.
+    pub(super) delivered: u64,
     /// What each client has got; the connections that are open, by their keys.
     pub(super) clients: Vec<Vec<u8>>,
     open: BTreeMap<u32, usize>,
@@ -135,6 +136,8 @@ impl Stage {
         }
         self.table.advance(key);
         match self.table.wish(key).map(|wish| wish.fate) {
+            // It is written when the socket has room.
+            Some(Fate::Stay) if !self.table.output(key).is_empty() => self.table.touch(key),
             Some(Fate::Stay) => self.table.arm(key),
             Some(Fate::Shutdown) => {
                 self.table.linger(key);
@@ -255,6 +258,11 @@ impl Stage {
                 *state = exchange;
             }
         }
+    }
+
+    /// Whether the connection of a client goes on.
+    pub(super) fn is_open(&self, client: usize) -> bool {
+        self.key_of(client).is_some()
     }
 
     /// Drains the server, and cuts what is left.
