@@ -110,3 +110,39 @@ fn one_connection_ends_for_a_refusal_and_nothing_is_left() {
         fail::plan("", 0);
     }
 }
+
+#[test]
+fn a_refusal_is_503_before_the_application_has_heard_of_the_request_and_500_after_it() {
+    let fields = format!("X-Field: {}\r\n", "f".repeat(5_000)).repeat(2);
+    let large = format!("GET /silent HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes();
+    let upload = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n";
+    let chunked = b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let cases: [(&[u8], &[u8], u64, &str); 4] = [
+        // The text of the request, its slot, its body, and a piece of its body after it was heard of.
+        (b"", &large, 1, "503"),
+        (b"", upload, 1, "503"),
+        (b"", upload, 2, "503"),
+        (
+            chunked,
+            &[&b"1388\r\n"[..], &[b'c'; 5_000]].concat(),
+            1,
+            "500",
+        ),
+    ];
+    for (before, bytes, number, status) in cases {
+        let mut stage = Stage::new();
+        let client = stage.connect();
+        stage.send(client, before, usize::MAX);
+        fail::plan("memory", number);
+        stage.send(client, bytes, usize::MAX);
+        assert!(fail::has_struck(), "{status}: {number}");
+        fail::plan("", 0);
+        let text = stage.clients[client].escape_ascii().to_string();
+        let begin = format!("HTTP/1.1 {status} ");
+        assert!(text.starts_with(&begin), "{status}: {number}: {text}");
+        let has_heard = u64::from(status == "500");
+        assert_eq!(stage.delivered, has_heard);
+        assert_eq!(stage.counters.refused_total.get(), 1 - has_heard);
+        stage.stop();
+    }
+}
