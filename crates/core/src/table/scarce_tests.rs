@@ -1,6 +1,7 @@
 //! The n-th refusal of memory, or of room in the lane, for each n that there is: one connection ends for it, in a
 //! way that its client can tell, and nothing is left. The same scenario without a fault says what is right.
 
+mod place_tests;
 mod stage;
 
 use self::stage::Stage;
