@@ -118,11 +118,13 @@ fn a_refusal_is_503_before_the_application_has_heard_of_the_request_and_500_afte
     let large = format!("GET /silent HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes();
     let upload = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n";
     let chunked = b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let cases: [(&[u8], &[u8], u64, &str); 4] = [
-        // The text of the request, its slot, its body, and a piece of its body after it was heard of.
+    let more = [&upload[..], &[b'u'; 15_000]].concat();
+    let cases: [(&[u8], &[u8], u64, &str); 5] = [
+        // The text of the request, its slot, its body, what waits behind that, and a piece after it was heard of.
         (b"", &large, 1, "503"),
         (b"", upload, 1, "503"),
         (b"", upload, 2, "503"),
+        (b"", &more, 4, "503"),
         (
             chunked,
             &[&b"1388\r\n"[..], &[b'c'; 5_000]].concat(),

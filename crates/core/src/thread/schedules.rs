@@ -91,6 +91,11 @@ fn cases() -> u32 {
 
 /// Does all steps, then everything that is left to do. Nothing is left.
 fn play(steps: &[Step]) {
+    played(steps).finish();
+}
+
+/// The same without the end.
+fn played(steps: &[Step]) -> Bench {
     let mut bench = Bench::new();
     for step in steps {
         match step {
@@ -107,7 +112,7 @@ fn play(steps: &[Step]) {
         }
     }
     bench.settle();
-    bench.finish();
+    bench
 }
 
 /// Points at which memory is refused, or room in a queue.
@@ -198,6 +203,25 @@ fn each_refusal_of_memory_and_of_room_in_a_queue_ends_one_exchange_and_leaves_no
                 play(&steps);
                 assert!(fail::passes() >= number, "{point}:{number} is never passed");
             }
+        }
+    }
+    fail::plan("", 0);
+}
+
+#[test]
+fn a_request_that_the_application_never_hears_of_is_refused_with_503() {
+    for point in POINTS {
+        fail::plan(point, 0);
+        played(&all_at_once()).finish();
+        for number in 1..=fail::passes() {
+            fail::plan(point, number);
+            let bench = played(&all_at_once());
+            let failed = bench.failed_unheard();
+            assert!(
+                failed.iter().all(|status| status == "503"),
+                "{point}:{number}: {failed:?}"
+            );
+            bench.finish();
         }
     }
     fail::plan("", 0);

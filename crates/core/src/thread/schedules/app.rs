@@ -148,6 +148,12 @@ impl App {
         }
     }
 
+    /// Whether it was told of a request.
+    pub(super) fn has_heard(&self, token: usize) -> bool {
+        let mut exchanges = self.exchanges.values();
+        exchanges.any(|(_, exchange)| exchange.token == token)
+    }
+
     /// Exchanges that are not over.
     pub(super) fn open(&self) -> usize {
         let phases = self.exchanges.values().map(|(_, exchange)| exchange.phase);

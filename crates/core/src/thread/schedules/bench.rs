@@ -244,9 +244,24 @@ impl Bench {
                 .sum();
             idle = if got == 0 { idle + 1 } else { 0 };
         }
-        for client in &self.clients {
-            client.check();
+        for (token, status) in self.failed() {
+            let has_heard = self.app.has_heard(token);
+            assert!(
+                status != "503" || !has_heard,
+                "503 to {token}, which was heard"
+            );
         }
+    }
+
+    /// The statuses of answers that are no success, of which the application has not heard the request.
+    pub(super) fn failed_unheard(&self) -> Vec<String> {
+        let failed = self.failed().into_iter();
+        let unheard = failed.filter(|(token, _)| !self.app.has_heard(*token));
+        unheard.map(|(_, status)| status).collect()
+    }
+
+    fn failed(&self) -> Vec<(usize, String)> {
+        self.clients.iter().flat_map(Client::check).collect()
     }
 
     /// Closes the server; nothing of it is left.
