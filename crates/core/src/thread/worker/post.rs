@@ -164,20 +164,28 @@ impl Worker {
             target_len,
             head_len,
         }));
-        if is_open && meta.0 & Meta::HAS_BODY != 0 {
-            self.collect_body(id);
+        if is_open && meta.0 & Meta::HAS_BODY != 0 && !self.tell_body(id) {
+            // Its end lies in the same batch, so nobody hears of the request.
+            self.table.starve(id);
         }
     }
 
-    /// Body bytes that are here.
+    /// Body bytes that are here, of a request that was told before.
     fn collect_body(&mut self, id: Id) {
-        if let Some((bytes, is_end)) = self.table.take_arrived(id) {
-            let is_told = self.post.body(id, &bytes, is_end);
-            self.table.recycle(bytes);
-            if !is_told {
-                self.table.fail(id);
-            }
+        if !self.tell_body(id) {
+            self.table.fail(id);
         }
+    }
+
+    /// False if there is no memory for the body bytes that are here.
+    #[must_use]
+    fn tell_body(&mut self, id: Id) -> bool {
+        let Some((bytes, is_end)) = self.table.take_arrived(id) else {
+            return true;
+        };
+        let is_told = self.post.body(id, &bytes, is_end);
+        self.table.recycle(bytes);
+        is_told
     }
 
     /// The application waits for body bytes; the first time lets a waiting peer continue.
