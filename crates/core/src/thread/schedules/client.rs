@@ -218,6 +218,12 @@ impl Client {
             }
             rest = after;
         }
+        // One that nobody has answered may wait to be accepted until the system has been left alone for a while.
+        let is_served = self.socket.is_some() && !self.got.is_empty();
+        assert!(
+            !is_served || asked.next().is_none(),
+            "a request that nobody answers"
+        );
         failed
     }
 }
