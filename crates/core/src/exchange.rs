@@ -326,6 +326,10 @@ pub trait Exchanges {
     }
     /// Frees the slot of an exchange.
     fn close(&mut self, id: Id);
+    /// Whether the request of an exchange was reported and waits to be told.
+    fn is_untold(&self, _id: Id) -> bool {
+        false
+    }
     /// Queues an event.
     fn push(&mut self, event: Event);
     /// Where the text of requests is collected.

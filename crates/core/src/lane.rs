@@ -193,6 +193,20 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_told_of_exchanges_has_its_place_when_they_begin() {
+        let mut lane = Lane::new(Box::new(Count(Rc::default())));
+        let id = Id::new(0, 0, 0);
+        let open = 1_000;
+        assert!(lane.admits(open));
+        let room = lane.events.capacity();
+        // Request, body bytes, room, and its end.
+        for _ in 0..4 * open {
+            lane.push(Event::Done { id });
+        }
+        assert_eq!(lane.events.capacity(), room);
+    }
+
+    #[test]
     fn a_lane_that_is_never_empty_keeps_no_more_than_what_waits() {
         let mut lane = Lane::new(Box::new(Count(Rc::default())));
         let push = |lane: &mut Lane, number: usize| {

@@ -16,7 +16,11 @@ impl Connection {
     /// There is no memory for what the peer has sent: 503 where the application has not heard of the request.
     #[cold]
     pub(super) fn starve<E: Exchanges>(&mut self, turn: &mut Turn<'_, E>) {
-        if self.open.as_ref().is_some_and(|open| open.is_reported) {
+        let has_heard = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.is_reported && !turn.exchanges.is_untold(open.id));
+        if has_heard {
             self.fail(turn);
         } else {
             self.turn_down(turn);

@@ -86,6 +86,10 @@ impl Exchanges for Rooms {
         self.slots.close(id);
     }
 
+    fn is_untold(&self, id: Id) -> bool {
+        self.lane.has_request(id)
+    }
+
     fn push(&mut self, event: Event) {
         self.lane.push(event);
     }

@@ -1,299 +1,22 @@
 //! The n-th refusal of memory, or of room in the lane, for each n that there is: one connection ends for it, in a
 //! way that its client can tell, and nothing is left. The same scenario without a fault says what is right.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod place_tests;
+mod stage;
 
-use super::Table;
-use crate::answers::Answers;
-use crate::config::ServerConfig;
-use crate::counters::{Counter, Counters, Held};
-use crate::exchange::{BodyOutcome, ChunkOutcome, Delivery, Id, Notice, ServerKey};
+use self::stage::Stage;
 use crate::fail;
-use crate::http1::{Fate, Reply, TakenBody};
-use crate::lane::Doorbell;
 
-struct Silent;
-
-impl Doorbell for Silent {
-    fn ring(&self) {}
+/// What has become of a client.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    got: Vec<u8>,
+    /// Its connection went on until the server was stopped.
+    goes_on: bool,
 }
 
-/// What the application does with a request, by its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exchange {
-    /// Takes the body, then answers with its length.
-    Uploading(usize),
-    /// Sends so many pieces more, then trailers.
-    Streaming(usize),
-    /// Waits to hear that its answer has left.
-    Leaving,
-    /// Never answers.
-    Silent,
-    Over,
-}
-
-/// A table, its clients and its application, driven as a driver does it.
-struct Stage {
-    table: Table,
-    server: ServerKey,
-    counters: Arc<Counters>,
-    exchanges: BTreeMap<u64, (Id, Exchange)>,
-    delivered: u64,
-    /// What each client has got; the connections that are open, by their keys.
-    clients: Vec<Vec<u8>>,
-    open: BTreeMap<u32, usize>,
-    now: u64,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let mut table = Table::new(0, Box::new(Silent), 0);
-        let counters = Arc::new(Counters::default());
-        let config = ServerConfig {
-            body_read_ahead: 8 * 1024,
-            stream_buffer: 16 * 1024,
-            ..ServerConfig::default()
-        };
-        let server = table.add_server(Arc::new(config), Arc::clone(&counters));
-        Self {
-            table,
-            server,
-            counters,
-            exchanges: BTreeMap::new(),
-            delivered: 0,
-            clients: Vec::new(),
-            open: BTreeMap::new(),
-            now: 0,
-        }
-    }
-
-    fn connect(&mut self) -> usize {
-        let client = self.clients.len();
-        self.clients.push(Vec::new());
-        let pseudo = b"\n@peer:127.0.0.1 1\n@local:127.0.0.1 2";
-        if let Some(key) = self.table.accept(self.server, Box::from(&pseudo[..])) {
-            self.open.insert(key, client);
-        }
-        self.settle();
-        client
-    }
-
-    /// Sends in pieces of `most` bytes, as far as the server reads.
-    fn send(&mut self, client: usize, bytes: &[u8], most: usize) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let Some(key) = self.key_of(client) else {
-                return;
-            };
-            let count = self.table.wish(key).map_or(0, |wish| wish.read);
-            let (piece, after) = rest.split_at(count.min(most).min(rest.len()));
-            if piece.is_empty() {
-                return;
-            }
-            self.table.on_bytes(key, piece);
-            rest = after;
-            self.settle();
-        }
-    }
-
-    /// A client closes its side, and reads on.
-    fn finish(&mut self, client: usize) {
-        if let Some(key) = self.key_of(client) {
-            self.table.on_end(key);
-            self.settle();
-        }
-    }
-
-    fn key_of(&self, client: usize) -> Option<u32> {
-        let mut open = self.open.iter();
-        open.find_map(|(key, of)| (*of == client).then_some(*key))
-    }
-
-    /// Everything that there is to do, until there is nothing.
-    fn settle(&mut self) {
-        for _ in 0..1_000 {
-            let mut keys = Vec::new();
-            self.table.take_dirty(&mut keys);
-            for &key in &keys {
-                self.settle_one(key);
-            }
-            let has_heard = self.deliver();
-            if keys.is_empty() && !has_heard && !self.go_on() {
-                return;
-            }
-        }
-        panic!("it never comes to rest");
-    }
-
-    fn settle_one(&mut self, key: u32) {
-        self.table.advance(key);
-        let output = self.table.output(key).to_vec();
-        if let Some(client) = self.open.get(&key) {
-            self.clients[*client].extend_from_slice(&output);
-        }
-        if !output.is_empty() {
-            self.table.wrote(key, output.len());
-        }
-        self.table.advance(key);
-        match self.table.wish(key).map(|wish| wish.fate) {
-            Some(Fate::Stay) => self.table.arm(key),
-            Some(Fate::Shutdown) => {
-                self.table.linger(key);
-                self.close(key);
-            }
-            Some(Fate::Close | Fate::Reset) => self.close(key),
-            None => {}
-        }
-    }
-
-    fn close(&mut self, key: u32) {
-        self.table.remove(key);
-        self.open.remove(&key);
-    }
-
-    fn deliver(&mut self) -> bool {
-        let mut has_heard = false;
-        while let Some(delivery) = self.table.deliver() {
-            has_heard = true;
-            match delivery {
-                Delivery::Request { id, target, .. } => {
-                    let target = String::from_utf8(target.to_vec()).unwrap();
-                    self.exchanges
-                        .insert(self.delivered, (id, Exchange::Silent));
-                    self.delivered += 1;
-                    let begun = self.begin(id, &target);
-                    self.set(id, begun);
-                }
-                Delivery::Notice { id, kind, .. } => match kind {
-                    Notice::Abort => self.end(id),
-                    Notice::Done => {
-                        assert_eq!(self.of(id), Exchange::Leaving);
-                        self.end(id);
-                    }
-                    Notice::Chunk | Notice::Drain => assert_ne!(self.of(id), Exchange::Over),
-                },
-                Delivery::Closed { .. } | Delivery::Refused { .. } => {}
-            }
-        }
-        self.table.lane_mut().recycle();
-        has_heard
-    }
-
-    fn begin(&mut self, id: Id, target: &str) -> Exchange {
-        match target {
-            "/upload" => Exchange::Uploading(0),
-            "/stream" => match Answers::start(&mut self.table, id, &HEAD) {
-                Ok(()) => Exchange::Streaming(6),
-                Err(_) => Exchange::Silent,
-            },
-            "/silent" => Exchange::Silent,
-            "/large" => self.respond(id, &vec![b'l'; 100_000]),
-            _ => self.respond(id, target.as_bytes()),
-        }
-    }
-
-    /// A refusal is told as an abort: until then the exchange is open.
-    fn respond(&mut self, id: Id, body: &[u8]) -> Exchange {
-        match self.table.respond(id, &HEAD, body, true) {
-            Ok(()) => Exchange::Leaving,
-            Err(_) => Exchange::Silent,
-        }
-    }
-
-    /// What the application does next of itself. False if it has nothing to do.
-    fn go_on(&mut self) -> bool {
-        let open: Vec<(Id, Exchange)> = self.exchanges.values().copied().collect();
-        let mut has_done = false;
-        for (id, exchange) in open {
-            let next = match exchange {
-                Exchange::Uploading(length) => match self.table.take_body(id) {
-                    TakenBody::Bytes(bytes) => {
-                        let length = length + bytes.len();
-                        self.table.recycle(bytes);
-                        Exchange::Uploading(length)
-                    }
-                    TakenBody::None(BodyOutcome::End) => {
-                        self.respond(id, length.to_string().as_bytes())
-                    }
-                    TakenBody::None(_) => continue,
-                },
-                Exchange::Streaming(0) => {
-                    let trailers = b"x-sum:1\n".repeat(2_000);
-                    match self.table.end_with_trailers(id, &trailers, 2_000, true) {
-                        Ok(_) => Exchange::Leaving,
-                        Err(_) => Exchange::Silent,
-                    }
-                }
-                Exchange::Streaming(left) => {
-                    let outcome = self.table.chunk(id, &[b's'; 5_000], false, false);
-                    match outcome.unwrap() {
-                        ChunkOutcome::Gone => Exchange::Silent,
-                        _ => Exchange::Streaming(left - 1),
-                    }
-                }
-                Exchange::Leaving | Exchange::Silent | Exchange::Over => continue,
-            };
-            has_done = true;
-            self.set(id, next);
-        }
-        has_done
-    }
-
-    fn of(&self, id: Id) -> Exchange {
-        let found = self.exchanges.values().find(|(known, _)| *known == id);
-        found.expect("news of an exchange that was never told").1
-    }
-
-    /// The end of an exchange comes once.
-    fn end(&mut self, id: Id) {
-        assert_ne!(self.of(id), Exchange::Over, "it ends twice");
-        self.set(id, Exchange::Over);
-    }
-
-    fn set(&mut self, id: Id, exchange: Exchange) {
-        for (known, state) in self.exchanges.values_mut() {
-            if *known == id {
-                *state = exchange;
-            }
-        }
-    }
-
-    /// Drains the server, and cuts what is left.
-    fn stop(&mut self) {
-        self.table.begin_close(self.server, 1_000);
-        for key in self.table.keys_of(self.server) {
-            self.table.on_drained(key);
-        }
-        self.settle();
-        self.now += 1_000;
-        self.table.set_time(self.now, 1);
-        self.table.expire_servers();
-        self.settle();
-        let gauges = [
-            &self.counters.connections,
-            &self.counters.requests,
-            &self.counters.bodies,
-            &self.counters.file_descriptors,
-            &self.counters.panics_total,
-        ];
-        assert_eq!(gauges.map(Counter::get), [0; 5]);
-        assert_eq!(self.table.held_by(self.server), Held::default());
-        assert_eq!((self.table.open_exchanges(), self.table.timers()), (0, 0));
-        assert!(self.open.is_empty() && self.table.is_drained(self.server));
-        let phases = self.exchanges.values().map(|(_, exchange)| *exchange);
-        assert!(phases.clone().all(|phase| phase == Exchange::Over));
-    }
-}
-
-const HEAD: Reply<'_> = Reply {
-    status: 200,
-    fields: b"x-field: value\n",
-    count: 1,
-};
-
-/// Everything that makes something grow. Gives what each client has got.
-fn scenario() -> Vec<Vec<u8>> {
+/// Everything that makes something grow. Gives what has become of each client.
+fn scenario() -> Vec<Outcome> {
     let mut stage = Stage::new();
     let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
     let plain = stage.connect();
@@ -336,8 +59,14 @@ fn scenario() -> Vec<Vec<u8>> {
     }
     let last = stage.connect();
     stage.send(last, &get("/last"), usize::MAX);
+    let goes_on: Vec<bool> = (0..stage.clients.len())
+        .map(|client| stage.is_open(client))
+        .collect();
     stage.stop();
-    stage.clients
+    let outcomes = stage.clients.into_iter().zip(goes_on);
+    outcomes
+        .map(|(got, goes_on)| Outcome { got, goes_on })
+        .collect()
 }
 
 /// Whether what a client got shows that it is not whole: cut where it stands, or 500 or 503 after whole answers.
@@ -353,7 +82,7 @@ fn one_connection_ends_for_a_refusal_and_nothing_is_left() {
     assert!(
         right
             .iter()
-            .filter(|got| got.starts_with(b"HTTP/1.1 200"))
+            .filter(|client| client.got.starts_with(b"HTTP/1.1 200"))
             .count()
             > 5
     );
@@ -371,13 +100,52 @@ fn one_connection_ends_for_a_refusal_and_nothing_is_left() {
                 .collect();
             assert!(hit.len() <= 1, "{point}:{number} hits {hit:?}");
             for client in hit {
-                let text = got[client].escape_ascii();
+                let text = got[client].got.escape_ascii();
+                assert!(!got[client].goes_on, "{point}:{number} is lost: {text}");
                 assert!(
-                    shows(&got[client], &right[client]),
+                    shows(&got[client].got, &right[client].got),
                     "{point}:{number}: {text}"
                 );
             }
         }
         fail::plan("", 0);
+    }
+}
+
+#[test]
+fn a_refusal_is_503_before_the_application_has_heard_of_the_request_and_500_after_it() {
+    let fields = format!("X-Field: {}\r\n", "f".repeat(5_000)).repeat(2);
+    let large = format!("GET /silent HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes();
+    let upload = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n";
+    let chunked = b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let more = [&upload[..], &[b'u'; 15_000]].concat();
+    let cases: [(&[u8], &[u8], u64, &str); 5] = [
+        // The text of the request, its slot, its body, what waits behind that, and a piece after it was heard of.
+        (b"", &large, 1, "503"),
+        (b"", upload, 1, "503"),
+        (b"", upload, 2, "503"),
+        (b"", &more, 4, "503"),
+        (
+            chunked,
+            &[&b"1388\r\n"[..], &[b'c'; 5_000]].concat(),
+            1,
+            "500",
+        ),
+    ];
+    for (before, bytes, number, status) in cases {
+        let mut stage = Stage::new();
+        let client = stage.connect();
+        stage.send(client, before, usize::MAX);
+        fail::plan("memory", number);
+        stage.send(client, bytes, usize::MAX);
+        assert!(fail::has_struck(), "{status}: {number}");
+        fail::plan("", 0);
+        let text = stage.clients[client].escape_ascii().to_string();
+        let begin = format!("HTTP/1.1 {status} ");
+        assert!(text.starts_with(&begin), "{status}: {number}: {text}");
+        let has_heard = u64::from(status == "500");
+        assert_eq!(stage.delivered, has_heard);
+        assert_eq!(stage.counters.refused_total.get(), 1 - has_heard);
+        stage.stop();
     }
 }

@@ -131,6 +131,8 @@ pub(super) enum Command {
         count: usize,
         fields: usize,
     },
+    /// The isolate has no memory to hear of a request: 503.
+    Starve { id: Id },
     /// The isolate is gone: close everything and end.
     Stop,
     /// The application waits for body bytes.

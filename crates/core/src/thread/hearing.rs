@@ -68,7 +68,7 @@ impl Remote {
         let line = self.line(id)?;
         let stream_buffer = line.stream_buffer;
         let Some(seen) = line.place(id) else {
-            self.order(id, Command::Fail { id });
+            self.order(id, Command::Starve { id });
             return None;
         };
         let is_free = seen.state == State::Over;

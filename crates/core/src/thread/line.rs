@@ -179,7 +179,6 @@ impl Line {
     pub(super) fn invite(&mut self, guest: Guest) {
         lock(&self.inbox.guests).push(guest);
         self.order(Command::Invite);
-        self.flush();
     }
 
     /// Whether commands wait to be handed over.
@@ -231,5 +230,24 @@ impl Line {
         if self.has_commands() {
             self.inbox.post_at_last(&mut self.commands);
         }
+    }
+}
+
+#[cfg(all(test, not(gneiss_loom)))]
+mod tests {
+    use super::*;
+    use crate::fail;
+
+    #[test]
+    fn the_command_that_follows_from_a_refusal_has_its_place() {
+        let inbox = Arc::new(Inbox::new());
+        let mut line = Line::new(ServerKey(0), Arc::default(), inbox, 8 * 1024);
+        let id = Id::new(0, 0, 1);
+        fail::plan("memory", 3);
+        assert!((0..100).any(|_| !line.say(Command::Want { id }, [b"", b""])));
+        fail::plan("", 0);
+        let room = line.commands.commands.capacity();
+        line.order(Command::Fail { id });
+        assert_eq!(line.commands.commands.capacity(), room);
     }
 }

@@ -14,6 +14,8 @@ mod mailbox;
 mod model;
 mod remote;
 #[cfg(all(test, not(gneiss_loom)))]
+mod scarce_tests;
+#[cfg(all(test, not(gneiss_loom)))]
 mod schedules;
 mod seen;
 mod sending;

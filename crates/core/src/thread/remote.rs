@@ -138,6 +138,7 @@ impl Remote {
             return false;
         };
         line.invite(Guest { socket, pseudo });
+        self.flush();
         true
     }
 
@@ -316,8 +317,8 @@ impl Remote {
         let lines = self.lines.iter_mut().flatten();
         for line in lines.filter(|line| line.server == server) {
             line.order(command);
-            line.flush();
         }
+        self.flush();
     }
 
     /// The lines of a server whose threads have not all ended.

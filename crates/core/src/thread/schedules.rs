@@ -91,6 +91,11 @@ fn cases() -> u32 {
 
 /// Does all steps, then everything that is left to do. Nothing is left.
 fn play(steps: &[Step]) {
+    played(steps).finish();
+}
+
+/// The same without the end.
+fn played(steps: &[Step]) -> Bench {
     let mut bench = Bench::new();
     for step in steps {
         match step {
@@ -107,7 +112,7 @@ fn play(steps: &[Step]) {
         }
     }
     bench.settle();
-    bench.finish();
+    bench
 }
 
 /// Points at which memory is refused, or room in a queue.
@@ -174,18 +179,67 @@ fn all_there_is() -> Vec<Step> {
     steps
 }
 
+/// Requests that are told in one batch, each with a body that came along.
+fn all_at_once() -> Vec<Step> {
+    let mut steps: Vec<Step> = (0..8)
+        .flat_map(|_| [Step::Connect, Step::Turn(2)])
+        .collect();
+    steps.extend((0..8).map(|client| Step::Send(client, Request::Chunked)));
+    steps.extend([Step::Turn(3), Step::Pass]);
+    steps.extend((0..8).map(|exchange| Step::Say(exchange, Say::TakeBody)));
+    steps
+}
+
+/// A body that is asked for again and again, in pieces that are larger each time.
+fn a_body_in_pieces() -> Vec<Step> {
+    let length = 30_000;
+    let mut steps = vec![Step::Connect, Step::Turn(2)];
+    steps.extend([Step::Send(0, Request::Post { length }), Step::Turn(3)]);
+    for piece in 1..6 {
+        steps.extend([Step::Pass, Step::Say(0, Say::TakeBody)]);
+        steps.extend([Step::Say(0, Say::TakeBody), Step::Pass, Step::Turn(2)]);
+        steps.extend([Step::SendBody(0, piece * 1_000), Step::Turn(3)]);
+    }
+    steps
+}
+
 #[test]
 fn each_refusal_of_memory_and_of_room_in_a_queue_ends_one_exchange_and_leaves_nothing() {
-    let steps = all_there_is();
+    let schedules = [
+        (all_there_is(), 5),
+        (all_at_once(), 5),
+        (a_body_in_pieces(), 1),
+    ];
+    for (steps, least) in schedules {
+        for point in POINTS {
+            fail::plan(point, 0);
+            play(&steps);
+            let passes = fail::passes();
+            assert!(passes >= least, "{point}: {passes}");
+            for number in 1..=passes {
+                fail::plan(point, number);
+                play(&steps);
+                assert!(fail::passes() >= number, "{point}:{number} is never passed");
+            }
+        }
+    }
+    fail::plan("", 0);
+}
+
+#[test]
+fn a_request_that_the_application_never_hears_of_is_refused_with_503() {
     for point in POINTS {
         fail::plan(point, 0);
-        play(&steps);
-        let passes = fail::passes();
-        assert!(passes > 4, "{point}: {passes}");
-        for number in 1..=passes {
+        played(&all_at_once()).finish();
+        for number in 1..=fail::passes() {
             fail::plan(point, number);
-            play(&steps);
-            assert!(fail::passes() >= number, "{point}:{number} is never passed");
+            let bench = played(&all_at_once());
+            let failed = bench.failed_unheard();
+            assert!(
+                failed.iter().all(|status| status == "503"),
+                "{point}:{number}: {failed:?}"
+            );
+            bench.finish();
         }
     }
     fail::plan("", 0);

@@ -85,6 +85,10 @@ impl Answers for Remote {
             is_waiting: is_full && !is_last,
         };
         if !self.say(id, command, [data, b""]) {
+            // Its end is what it hears of next.
+            if let Some(seen) = self.find(id) {
+                seen.wants_room = false;
+            }
             return Ok(ChunkOutcome::Gone);
         }
         if is_last {

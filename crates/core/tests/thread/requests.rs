@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use gneiss_core::{Bind, ServerConfig};
+use gneiss_core::{Answers, Bind, Remote, Reply, ServerConfig};
 
-use crate::isolate::{PATIENCE, Server, echo, get, read_answer};
+use crate::isolate::{Event, PATIENCE, Server, echo, get, read_answer};
 
 #[test]
 fn a_request_over_tcp_is_answered() {
@@ -44,6 +44,26 @@ fn pipelined_requests_are_answered_in_order() {
     for number in 0..COUNT {
         assert_eq!(read_answer(&mut client), (200, format!("/{number}")));
     }
+}
+
+#[test]
+fn a_request_that_is_refused_behind_an_answer_that_has_just_left_is_answered_at_once() {
+    let handler = Box::new(|remote: &mut Remote, event: &Event| {
+        if let Event::Request { id, .. } = event {
+            let head = Reply {
+                status: 200,
+                fields: b"",
+                count: 0,
+            };
+            remote.respond(*id, &head, b"whole", true).unwrap();
+        }
+    });
+    let server = Server::tcp(1, ServerConfig::default(), handler);
+    let mut client = server.connect();
+    let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nno field\r\n\r\n";
+    client.write_all(requests).unwrap();
+    assert_eq!(read_answer(&mut client), (200, "whole".to_owned()));
+    assert_eq!(read_answer(&mut client).0, 400);
 }
 
 #[test]

@@ -40,6 +40,8 @@ struct Exchange {
     waits_for_room: bool,
     waits_for_body: bool,
     body: usize,
+    /// How much its client sends.
+    body_length: usize,
     has_body_end: bool,
 }
 
@@ -48,6 +50,8 @@ struct Exchange {
 pub(super) struct App {
     exchanges: BTreeMap<u64, (Id, Exchange)>,
     delivered: u64,
+    /// Length of the body of each request, by its token.
+    lengths: Vec<usize>,
 }
 
 const HEAD: Reply<'_> = Reply {
@@ -57,8 +61,13 @@ const HEAD: Reply<'_> = Reply {
 };
 
 impl App {
+    /// A client sends the next request, with a body of that length.
+    pub(super) fn expect(&mut self, body_length: usize) {
+        self.lengths.push(body_length);
+    }
+
     pub(super) fn on_request(&mut self, id: Id, target: &[u8]) {
-        let token = std::str::from_utf8(target).unwrap()[1..].parse().unwrap();
+        let token: usize = std::str::from_utf8(target).unwrap()[1..].parse().unwrap();
         let is_known = self.exchanges.values().any(|(known, _)| *known == id);
         assert!(!is_known, "{id:?} is used twice");
         let exchange = Exchange {
@@ -67,6 +76,7 @@ impl App {
             waits_for_room: false,
             waits_for_body: false,
             body: 0,
+            body_length: self.lengths[token],
             has_body_end: false,
         };
         self.exchanges.insert(self.delivered, (id, exchange));
@@ -138,17 +148,25 @@ impl App {
         }
     }
 
+    /// Whether it was told of a request.
+    pub(super) fn has_heard(&self, token: usize) -> bool {
+        let mut exchanges = self.exchanges.values();
+        exchanges.any(|(_, exchange)| exchange.token == token)
+    }
+
     /// Exchanges that are not over.
     pub(super) fn open(&self) -> usize {
         let phases = self.exchanges.values().map(|(_, exchange)| exchange.phase);
         phases.filter(|phase| *phase != Phase::Over).count()
     }
 
-    /// Nobody waits for room although every client has read everything.
-    pub(super) fn assert_nobody_waits_for_room(&self) {
+    /// Nobody waits for room or for bytes of a body, although every client has read and sent everything.
+    pub(super) fn assert_nobody_waits(&self) {
         for (_, exchange) in self.exchanges.values() {
             let is_streaming = exchange.phase == Phase::Streaming;
             assert!(!(is_streaming && exchange.waits_for_room), "{exchange:?}");
+            let is_open = is_streaming || exchange.phase == Phase::Waiting;
+            assert!(!(is_open && exchange.waits_for_body), "{exchange:?}");
         }
     }
 }
@@ -249,7 +267,10 @@ fn speak(remote: &mut Remote, id: Id, exchange: &mut Exchange, say: &Say) {
                 exchange.body += bytes.len();
             }
             TakenBody::None(BodyOutcome::Pending) => exchange.waits_for_body = true,
-            TakenBody::None(BodyOutcome::End) => exchange.has_body_end = true,
+            TakenBody::None(BodyOutcome::End) => {
+                assert_eq!(exchange.body, exchange.body_length, "{exchange:?}");
+                exchange.has_body_end = true;
+            }
             TakenBody::None(BodyOutcome::Gone) => {
                 assert!(!is_sure() || !(may_head || may_chunk));
             }

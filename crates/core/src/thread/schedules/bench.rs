@@ -13,7 +13,7 @@ use crate::address::{Bind, Listener};
 use crate::config::ServerConfig;
 use crate::counters::{Counter, Counters};
 use crate::exchange::{Delivery, ServerKey};
-use crate::thread::crowd::Crowd;
+use crate::thread::crowd::{Crowd, Entry};
 use crate::thread::door::{Bell, Door};
 use crate::thread::line::{Inbox, Line};
 use crate::thread::remote::Remote;
@@ -24,6 +24,10 @@ const SERVER: ServerKey = ServerKey(0);
 
 /// A peer cannot be heard beyond this many rounds of both sides; more would be a deadlock.
 const PATIENCE: usize = 400;
+/// What a thread does next may show only when it has been woken again.
+const QUIET: usize = 3;
+/// The most that the server lets in.
+const CONNECTIONS: usize = 8;
 
 pub(super) struct Bench {
     runtime: LocalRuntime,
@@ -31,6 +35,7 @@ pub(super) struct Bench {
     remote: Remote,
     rang: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    crowd: Arc<Crowd>,
     listener: std::path::PathBuf,
     clients: Vec<Client>,
     app: App,
@@ -66,6 +71,7 @@ impl Bench {
             ..ServerConfig::default()
         };
         let stream_buffer = config.stream_buffer;
+        let crowd = Arc::new(Crowd::new(1, CONNECTIONS, None));
         let post = Post::new(SERVER, Arc::clone(&remote.words), Arc::clone(&remote.door));
         let setup = Setup {
             owner: 1,
@@ -73,7 +79,7 @@ impl Bench {
             config: Arc::new(config),
             counters: Arc::clone(&counters),
             siblings: Vec::new(),
-            crowd: Arc::new(Crowd::new(1, 8, None)),
+            crowd: Arc::clone(&crowd),
             inbox: Arc::clone(&inbox),
             listeners: vec![Arc::new(listener)],
             post: post.another(),
@@ -99,6 +105,7 @@ impl Bench {
             remote,
             rang,
             counters,
+            crowd,
             listener: path,
             clients: Vec::new(),
             app: App::default(),
@@ -111,7 +118,7 @@ impl Bench {
     }
 
     pub(super) fn connect(&mut self) {
-        if self.clients.len() < 8 && !self.is_closing {
+        if self.clients.len() < CONNECTIONS && !self.is_closing {
             self.clients.push(Client::connect(&self.listener));
         }
     }
@@ -123,6 +130,7 @@ impl Bench {
             .is_some_and(|client| client.send(token, request))
         {
             self.tokens += 1;
+            self.app.expect(request.body_length());
         }
     }
 
@@ -198,6 +206,7 @@ impl Bench {
     /// Everybody goes on until nothing is left to do: clients send what they owe and read what comes, the
     /// application takes bodies and answers.
     pub(super) fn settle(&mut self) {
+        let mut quiet = 0;
         for _ in 0..PATIENCE {
             for client in &mut self.clients {
                 client.send_body(usize::MAX);
@@ -206,11 +215,12 @@ impl Bench {
             self.turn(2);
             self.pass();
             self.app.take_bodies(&mut self.remote);
-            if self.is_quiet() {
+            quiet = if self.is_quiet() { quiet + 1 } else { 0 };
+            if quiet == QUIET {
                 break;
             }
         }
-        self.app.assert_nobody_waits_for_room();
+        self.app.assert_nobody_waits();
         for _ in 0..PATIENCE {
             self.app.answer_all(&mut self.remote);
             for client in &mut self.clients {
@@ -223,10 +233,12 @@ impl Bench {
             }
         }
         assert_eq!(self.app.open(), 0, "exchanges that never end");
-        // What has left is still on its way.
+        // What has left is still on its way, and may have been all that a pipelined request waited for.
         let mut idle = 0;
         while idle < 3 {
             self.turn(2);
+            self.pass();
+            self.app.answer_all(&mut self.remote);
             let got: usize = self
                 .clients
                 .iter_mut()
@@ -234,9 +246,24 @@ impl Bench {
                 .sum();
             idle = if got == 0 { idle + 1 } else { 0 };
         }
-        for client in &self.clients {
-            client.check();
+        for (token, status) in self.failed() {
+            let has_heard = self.app.has_heard(token);
+            assert!(
+                status != "503" || !has_heard,
+                "503 to {token}, which was heard"
+            );
         }
+    }
+
+    /// The statuses of answers that are no success, of which the application has not heard the request.
+    pub(super) fn failed_unheard(&self) -> Vec<String> {
+        let failed = self.failed().into_iter();
+        let unheard = failed.filter(|(token, _)| !self.app.has_heard(*token));
+        unheard.map(|(_, status)| status).collect()
+    }
+
+    fn failed(&self) -> Vec<(usize, String)> {
+        self.clients.iter().flat_map(Client::check).collect()
     }
 
     /// Closes the server; nothing of it is left.
@@ -272,6 +299,8 @@ impl Bench {
             &counters.panics_total,
         ];
         assert_eq!(gauges.map(Counter::get), [0; 12]);
+        let mut places = (0..CONNECTIONS).map(|_| self.crowd.enter(0));
+        assert!(places.all(|place| place == Entry::Taken));
     }
 
     /// Whether nothing is under way between the two sides.

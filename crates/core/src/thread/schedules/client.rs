@@ -20,6 +20,16 @@ pub(super) enum Request {
     Partial,
 }
 
+impl Request {
+    pub(super) fn body_length(&self) -> usize {
+        match self {
+            Self::Get | Self::Partial => 0,
+            Self::Post { length } => *length,
+            Self::Chunked => 5,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Leaving {
     Fin,
@@ -160,7 +170,9 @@ impl Client {
     }
 
     /// What came is a sequence of whole answers to what was asked, in order; only the last may be cut.
-    pub(super) fn check(&self) {
+    /// Gives the statuses of those that are no success, by the tokens of their requests.
+    pub(super) fn check(&self) -> Vec<(usize, String)> {
+        let mut failed = Vec::new();
         let mut rest: &[u8] = &self.got;
         let mut asked = self.asked.iter();
         while !rest.is_empty() {
@@ -169,7 +181,7 @@ impl Client {
                 continue;
             }
             let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else {
-                return;
+                return failed;
             };
             let head = String::from_utf8(rest[..end].to_vec())
                 .unwrap()
@@ -183,6 +195,7 @@ impl Client {
                     ["400", "408", "500", "503", "504"].contains(&status),
                     "{head}"
                 );
+                failed.push((*token, status.to_owned()));
             }
             let length = head
                 .lines()
@@ -201,10 +214,17 @@ impl Client {
             }
             if !is_whole {
                 assert!(self.socket.is_none(), "cut although the connection lives");
-                return;
+                return failed;
             }
             rest = after;
         }
+        // One that nobody has answered may wait to be accepted until the system has been left alone for a while.
+        let is_served = self.socket.is_some() && !self.got.is_empty();
+        assert!(
+            !is_served || asked.next().is_none(),
+            "a request that nobody answers"
+        );
+        failed
     }
 }
 

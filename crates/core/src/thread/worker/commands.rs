@@ -98,6 +98,7 @@ impl Worker {
                 let outcome = self.table.start(id, &reply);
                 self.check(id, outcome);
             }
+            Command::Starve { id } => self.table.starve(id),
             Command::Stop => self.stop(),
             Command::Want { id } => self.want_body(id),
         }

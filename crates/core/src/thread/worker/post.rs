@@ -84,14 +84,16 @@ impl Worker {
     /// it waits.
     #[must_use]
     pub(super) fn collect(&mut self) -> bool {
-        // Two words an event at most: the request, and its body.
-        let words = self.table.lane().len().saturating_mul(2);
+        // Three words an event at most: a request, its end, and that the log has a line about it.
+        let words = self.table.lane().len().saturating_mul(3);
         if !grow(
             &mut self.post.batch.words,
             words.saturating_add(self.later.len()),
         ) {
             return false;
         }
+        #[cfg(test)]
+        let room = self.post.batch.words.capacity();
         while let Some(event) = self.table.lane_mut().pop() {
             match event {
                 Event::Request { .. } => self.collect_request(event),
@@ -113,6 +115,13 @@ impl Worker {
         }
         self.table.lane_mut().recycle();
         self.post.batch.words.append(&mut self.later);
+        #[cfg(test)]
+        assert_eq!(
+            self.post.batch.words.capacity(),
+            room,
+            "words without room {:?} {words}",
+            self.post.batch.words
+        );
         true
     }
 
@@ -143,6 +152,8 @@ impl Worker {
         let text = &mut self.post.batch.text;
         let begin = text.len();
         let len = target_len.saturating_add(head_len);
+        #[cfg(test)]
+        assert!(text.capacity() - begin >= len, "a text without room");
         text.extend_from_slice(self.table.lane().text(offset, len));
         self.post.batch.words.push(Word::Event(Event::Request {
             id,
@@ -153,20 +164,28 @@ impl Worker {
             target_len,
             head_len,
         }));
-        if is_open && meta.0 & Meta::HAS_BODY != 0 {
-            self.collect_body(id);
+        if is_open && meta.0 & Meta::HAS_BODY != 0 && !self.tell_body(id) {
+            // Its end lies in the same batch, so nobody hears of the request.
+            self.table.starve(id);
         }
     }
 
-    /// Body bytes that are here.
+    /// Body bytes that are here, of a request that was told before.
     fn collect_body(&mut self, id: Id) {
-        if let Some((bytes, is_end)) = self.table.take_arrived(id) {
-            let is_told = self.post.body(id, &bytes, is_end);
-            self.table.recycle(bytes);
-            if !is_told {
-                self.table.fail(id);
-            }
+        if !self.tell_body(id) {
+            self.table.fail(id);
         }
+    }
+
+    /// False if there is no memory for the body bytes that are here.
+    #[must_use]
+    fn tell_body(&mut self, id: Id) -> bool {
+        let Some((bytes, is_end)) = self.table.take_arrived(id) else {
+            return true;
+        };
+        let is_told = self.post.body(id, &bytes, is_end);
+        self.table.recycle(bytes);
+        is_told
     }
 
     /// The application waits for body bytes; the first time lets a waiting peer continue.

@@ -51,11 +51,16 @@ impl Worker {
         }
     }
 
-    /// Has the task look again if it does not wait for what there is to do.
+    /// Has the task look again if it does not wait for what there is to do. What the engine itself has answered to
+    /// a request behind the bytes that have just left is to leave as well.
     fn nudge(&mut self, key: u32, wish: Wish) {
         let Some(Some(peer)) = self.peers.get(key as usize) else {
             return;
         };
+        if wish.write && !peer.is_blocked {
+            self.table.touch(key);
+            return;
+        }
         let must_read = wish.read > 0 && !peer.awaits_bytes && peer.ended.is_none();
         let must_write = peer.is_blocked && !peer.awaits_room;
         if must_read || must_write {
