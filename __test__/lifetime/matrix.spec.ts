@@ -17,7 +17,7 @@ const CASES = allPairs(DIMENSIONS) as Case[]
 const QUICK_CASES = 60
 /** Times that each case runs, and in how many passes over all of them. */
 const TIMES = scaled(3, 1000)
-const PASSES = scaled(1, 4)
+const PASSES = scaled(1, 8)
 /** Faults that handlers and sources of the matrix commit on purpose. */
 const ON_PURPOSE = [
   'the handler throws',
@@ -45,7 +45,7 @@ interface Growth {
 }
 
 /** The allocator and the heap move in steps; an object that each round of any case leaves would show in every pass. */
-const MOST: Growth = { resident: 4 * 1024 * 1024, held: 128 * 1024 }
+const MOST: Growth = { resident: 2 * 1024 * 1024, held: 128 * 1024 }
 
 /**
  * Cases differ in what they need, so that a case is compared with itself, one pass earlier. The first two
