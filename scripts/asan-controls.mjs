@@ -68,7 +68,7 @@ function controlsIn(checkout) {
   const serve = (/** @type {string} */ body, /** @type {string} */ mode) => `
     import { serve } from ${JSON.stringify(join(dist, 'index.js'))}
     const server = await serve(async () => new Response('ok'), { bind: '127.0.0.1:0', runtimeMode: '${mode}' })
-    await (await fetch(server.url)).text()
+    await (await fetch(server.url)).text();
     ${body}`
   const isolate = (/** @type {string} */ name, /** @type {string} */ body, /** @type {string} */ mode) =>
     file(
