@@ -145,7 +145,10 @@ impl Worker {
         let text = &mut self.post.batch.text;
         let begin = text.len();
         let len = target_len.saturating_add(head_len);
-        debug_assert!(text.capacity() - begin >= len, "a text without room");
+        debug_assert!(
+            text.capacity() >= begin.saturating_add(len),
+            "a text without room"
+        );
         text.extend_from_slice(self.table.lane().text(offset, len));
         self.post.batch.words.push(Word::Event(Event::Request {
             id,
