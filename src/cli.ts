@@ -49,7 +49,7 @@ async function main(argv: readonly string[]): Promise<void> {
     const known = [layerOfPlatform(process.env), layerOfEnvironment(process.env), commandLine]
     if (isMasterLikely(known)) {
       early = startEarly(known, { file, argv, startDirectory })
-      // Its worker waits for that, so its files are read meanwhile.
+      // The worker waits for the master, whose files are read meanwhile.
       void import('./workers/master.ts').catch(() => {})
     }
     const resolved = await loadConfig(commandLine)
