@@ -11,7 +11,8 @@ use crate::http1::{Fate, Reply, TakenBody};
 use crate::lane::Doorbell;
 use crate::table::Table;
 
-struct Silent;
+/// Nobody waits to hear of events.
+pub(super) struct Silent;
 
 impl Doorbell for Silent {
     fn ring(&self) {}
